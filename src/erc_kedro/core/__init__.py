@@ -1,0 +1,1 @@
+"""Pure logic of the project: plain values, numpy and pandas; no files, no frameworks."""

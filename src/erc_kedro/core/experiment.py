@@ -1,0 +1,34 @@
+"""Parameters of the experiment that all arms share; an arm's own is its `mixing.Recipe`."""
+
+from typing import Annotated
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from erc_kedro.core.parameters import ParameterGroup
+
+ARMS = ("real_only", "oversampled", "augmented", "synthetic_only")
+"""The arms in the order they are shown; the first is the baseline of every comparison."""
+
+AUGMENTED = "augmented"
+"""The arm under test: the oversampled one matches its size."""
+
+
+class ExperimentParameters(ParameterGroup):
+    """What all arms of an experiment share.
+
+    Attributes:
+        real_fraction: Part of real train in use, by whole dialogues, drawn anew per seed.
+        n_seeds: How many classifiers per arm.
+        first_seed: Seeds are first_seed, first_seed + 1, ...
+        bootstrap_draws: Draws of the comparison's bootstrap.
+    """
+
+    real_fraction: Annotated[float, Field(gt=0, le=1)]
+    n_seeds: PositiveInt
+    first_seed: NonNegativeInt
+    bootstrap_draws: Annotated[int, Field(ge=100)]
+
+    @property
+    def seeds(self) -> list[int]:
+        """The seeds, in order."""
+        return list(range(self.first_seed, self.first_seed + self.n_seeds))

@@ -1,0 +1,154 @@
+"""Recipes, and the training sets mixed from them: by whole dialogues, deterministic in the seed."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.parameters import ParameterGroup
+
+
+class Recipe(ParameterGroup):
+    """How a training set is mixed.
+
+    Attributes:
+        real: Whether the real dialogues are in it.
+        extra: What is added: nothing, accepted synthetic dialogues, or repeated real dialogues
+            with rare emotions (as many utterances as the augmented arm adds).
+        strategy: Which synthetic dialogues; "all" takes every strategy.
+        ratio: Synthetic utterances per real utterance; null takes every accepted dialogue.
+        loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
+    """
+
+    real: bool = True
+    extra: Literal["none", "synthetic", "repeated"] = "none"
+    strategy: str = "balanced"
+    ratio: Annotated[float, Field(ge=0)] | None = None
+    loss_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+def draw_real(train: pd.DataFrame, real_fraction: float, seed: int) -> pd.DataFrame:
+    """Return the part of real train that a seed's classifiers see: whole dialogues, drawn anew.
+
+    Args:
+        train: Real train, one row per utterance.
+        real_fraction: Share of its dialogues, in (0, 1].
+        seed: Same seed, same dialogues, for every arm.
+
+    Returns:
+        The drawn rows in their order, with a column `seed`.
+    """
+    ids = train["dialogue_id"].drop_duplicates().to_numpy()
+    n = max(1, round(real_fraction * len(ids)))
+    chosen = np.random.default_rng([seed, 1]).permutation(ids)[:n] if n < len(ids) else ids
+    return train[train["dialogue_id"].isin(chosen)].assign(seed=seed).reset_index(drop=True)
+
+
+def mix(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    recipe: Recipe,
+    reference: Recipe,
+    label_set: LabelSet,
+    seed: int,
+) -> pd.DataFrame:
+    """Return the training set of one arm and one seed.
+
+    Args:
+        real: The real dialogues of this seed.
+        synthetic: All accepted synthetic dialogues, with a column `strategy`.
+        recipe: The arm's recipe.
+        reference: The augmented arm's recipe: repeated dialogues match its number of utterances.
+        label_set: The corpus's label set.
+        seed: Same seed, same training set.
+
+    Returns:
+        The dialogue table of the training set with columns `seed` and `weight`; no dialogue id
+        stands in it twice, a repeated dialogue's copies are named "<id>#2", "<id>#3", ...
+
+    Raises:
+        UserError: If the recipe asks for more than there is, or for nothing.
+    """
+    parts = [real.assign(weight=1.0)] if recipe.real else []
+    if recipe.extra == "synthetic":
+        drawn = draw_synthetic(synthetic, recipe, len(real), seed)
+        parts.append(drawn.assign(weight=recipe.loss_weight))
+    elif recipe.extra == "repeated":
+        n = len(draw_synthetic(synthetic, reference, len(real), seed))
+        parts.append(repeat_rare(real, n, label_set, seed).assign(weight=1.0))
+    mixed = pd.concat(parts, ignore_index=True) if parts else real.iloc[:0]
+    if mixed.empty:
+        raise UserError(
+            "The recipe mixes an empty training set.",
+            found=str(recipe),
+            remedy="set real: true, or add synthetic dialogues",
+        )
+    return mixed.assign(seed=seed)
+
+
+def draw_synthetic(
+    synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: int
+) -> pd.DataFrame:
+    """Return the synthetic dialogues a recipe takes: no dialogue twice.
+
+    The number of utterances is as near to `ratio * n_real` as whole dialogues in a random order
+    allow.
+
+    Raises:
+        UserError: If the ratio is beyond what is there; the largest possible one is named.
+    """
+    pool = synthetic
+    if recipe.strategy != "all":
+        pool = synthetic[synthetic["strategy"] == recipe.strategy]
+    if pool.empty and recipe.ratio != 0:
+        raise UserError(
+            "No accepted synthetic dialogue of the recipe's strategy.",
+            expected=f"strategy {recipe.strategy!r}",
+            found=", ".join(sorted(synthetic["strategy"].unique())) or "no accepted dialogue",
+            remedy="generate some (generation.dialogues), or choose another strategy",
+        )
+    if recipe.ratio is None:
+        return pool
+    wanted = recipe.ratio * n_real
+    if wanted > len(pool) + 0.5:
+        raise UserError(
+            "The ratio is beyond the synthetic data at hand.",
+            expected=f"a ratio of at most {np.floor(1000 * len(pool) / n_real) / 1000:g}",
+            found=f"{recipe.ratio:g} = {wanted:.0f} synthetic utterances for {n_real} real ones",
+            where=f"{len(pool)} accepted utterances of strategy {recipe.strategy!r}",
+            remedy="lower the ratio, or generate more dialogues",
+        )
+    lengths = pool.groupby("dialogue_id", sort=False).size()
+    order = np.random.default_rng([seed, 2]).permutation(len(lengths))
+    reached = np.concatenate([[0], np.cumsum(lengths.to_numpy()[order])])
+    n = int(np.abs(reached - wanted).argmin())
+    return pool[pool["dialogue_id"].isin(lengths.index[order[:n]])]
+
+
+def repeat_rare(
+    real: pd.DataFrame, n_utterances: int, label_set: LabelSet, seed: int
+) -> pd.DataFrame:
+    """Return copies of real dialogues, rare emotions more often, of about n utterances together.
+
+    A dialogue is drawn with a probability proportional to the mean of 1 / share over the
+    emotions of its utterances.
+    """
+    codes = label_set.codes(real["emotion"])
+    shares = np.bincount(codes, minlength=len(label_set)) / max(len(codes), 1)
+    rarity = pd.Series(1 / shares[codes]).groupby(real["dialogue_id"].to_numpy(), sort=False).mean()
+    lengths = real.groupby("dialogue_id", sort=False).size()
+    rng = np.random.default_rng([seed, 3])
+    order = rng.choice(len(rarity), size=n_utterances, p=(rarity / rarity.sum()).to_numpy())
+    reached = np.concatenate([[0], np.cumsum(lengths.to_numpy()[order])])
+    n = int(np.abs(reached - n_utterances).argmin())
+    rows = dict(iter(real.groupby("dialogue_id", sort=False)))
+    copies: dict[str, int] = {}
+    parts = [real.iloc[:0]]
+    for i in order[:n]:
+        dialogue_id = str(lengths.index[i])
+        copies[dialogue_id] = copies.get(dialogue_id, 1) + 1
+        parts.append(rows[dialogue_id].assign(dialogue_id=f"{dialogue_id}#{copies[dialogue_id]}"))
+    return pd.concat(parts, ignore_index=True)

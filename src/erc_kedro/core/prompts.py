@@ -1,0 +1,130 @@
+"""Requests rendered from specs, and completions parsed to dialogues."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from erc_kedro.core.dialogue import Dialogue, Turn, normalise_text
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.specs import DialogueSpec
+
+_SEPARATOR = "----\n"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the language model for one spec."""
+
+    spec_id: str
+    template: str
+    system: str
+    user: str
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What came back for one request."""
+
+    spec_id: str
+    text: str
+    model: str
+    finish_reason: str = "stop"
+
+
+class ParseError(ValueError):
+    """A completion that is no dialogue; the message says why."""
+
+
+def load_template(name: str) -> str:
+    """Return the text of a prompt template that ships with the package.
+
+    Raises:
+        UserError: If there is no template of that name.
+    """
+    folder = files("erc_kedro.core") / "templates"
+    path = folder / f"{name}.jinja"
+    if not path.is_file():
+        names = sorted(p.name.removesuffix(".jinja") for p in folder.iterdir())
+        raise UserError("Unknown prompt template.", expected=", ".join(names), found=repr(name))
+    return path.read_text(encoding="utf-8")
+
+
+def render_request(
+    spec: DialogueSpec,
+    template_name: str,
+    template: str,
+    *,
+    register: str,
+    definitions: Mapping[str, str],
+    label_set: LabelSet,
+) -> Request:
+    """Return the request for a spec.
+
+    Args:
+        spec: The dialogue that is wanted.
+        template_name: Name and version of the template, kept with the request.
+        template: Jinja text, system message and user message divided by a line "----".
+        register: Whose way of talking is wanted, such as "an American TV sitcom".
+        definitions: A short definition of every emotion.
+        label_set: The corpus's label set.
+
+    Raises:
+        UserError: If an emotion of the label set has no definition.
+    """
+    missing = [emotion for emotion in label_set.emotions if emotion not in definitions]
+    if missing:
+        raise UserError(
+            "Emotions without a definition.",
+            where="generation parameters, definitions",
+            expected=f"one for each of {', '.join(label_set.emotions)}",
+            found=f"none for {', '.join(missing)}",
+        )
+    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
+    text = environment.from_string(template).render(
+        spec=spec,
+        register=register,
+        definitions={emotion: definitions[emotion] for emotion in label_set.emotions},
+    )
+    system, user = text.split(_SEPARATOR, maxsplit=1)
+    return Request(spec.id, template_name, system.strip(), user.strip())
+
+
+def parse_completion(completion: Completion) -> Dialogue:
+    """Return the dialogue that a completion holds.
+
+    Text around the JSON object (a code fence, a greeting) is passed over; the dialogue's text is
+    normalised as real text is.
+
+    Raises:
+        ParseError: If it holds none: cut off, no JSON, or JSON of another shape.
+    """
+    if completion.finish_reason == "length":
+        raise ParseError("cut off: the completion reached its length limit")
+    start, end = completion.text.find("{"), completion.text.rfind("}")
+    if start < 0 or end < start:
+        raise ParseError("no JSON object in the completion")
+    try:
+        value = json.loads(completion.text[start : end + 1])
+    except json.JSONDecodeError as error:
+        raise ParseError(f"invalid JSON: {error}") from error
+    turns = value.get("turns")
+    if not isinstance(turns, list) or not turns:
+        raise ParseError('no list of turns under "turns"')
+    return Dialogue(
+        completion.spec_id, tuple(_parse_turn(number, turn) for number, turn in enumerate(turns))
+    )
+
+
+def _parse_turn(number: int, turn: Any) -> Turn:
+    if not isinstance(turn, dict):
+        raise ParseError(f"turn {number} is no object")
+    wrong = [key for key in ("speaker", "text", "emotion") if not isinstance(turn.get(key), str)]
+    if wrong:
+        raise ParseError(f"turn {number} has no {' and no '.join(wrong)}")
+    speaker, text = normalise_text(turn["speaker"]), normalise_text(turn["text"])
+    return Turn(speaker, text, turn["emotion"].strip().lower())

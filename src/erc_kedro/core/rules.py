@@ -1,0 +1,177 @@
+"""Why a synthetic dialogue is refused: one small function per rule, none of them silent."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from erc_kedro.core.dialogue import Dialogue, words
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.overlap import MIN_SHARED_FIVEGRAMS, NearDuplicates, TextIndex, copy_key
+from erc_kedro.core.specs import DialogueSpec
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason why a dialogue was refused."""
+
+    dialogue_id: str
+    rule: str
+    detail: str
+
+
+Rule = Callable[[Dialogue, DialogueSpec, LabelSet, int], Iterator[str]]
+
+
+def _turns(dialogue: Dialogue, spec: DialogueSpec, _: LabelSet, __: int) -> Iterator[str]:
+    numbers = dialogue.numbers or tuple(range(len(dialogue.turns)))
+    if numbers != tuple(range(len(numbers))):
+        yield f"turn numbers {list(numbers)} are not contiguous from 0"
+    if len(dialogue.turns) != len(spec.emotions):
+        yield f"{len(dialogue.turns)} turns, planned {len(spec.emotions)}"
+
+
+def _speakers(dialogue: Dialogue, spec: DialogueSpec, _: LabelSet, __: int) -> Iterator[str]:
+    if len(dialogue.speakers) != spec.n_speakers:
+        yield f"{len(dialogue.speakers)} speakers, planned {spec.n_speakers}"
+    elif spec.speaker_order is not None:
+        position = {name: number for number, name in enumerate(dialogue.speakers)}
+        order = tuple(position[turn.speaker] for turn in dialogue.turns)
+        if order != spec.speaker_order:
+            yield f"speakers take turns as {list(order)}, planned {list(spec.speaker_order)}"
+    if any(not turn.speaker.strip() for turn in dialogue.turns):
+        yield "a turn has no speaker"
+
+
+def _emotions(dialogue: Dialogue, spec: DialogueSpec, labels: LabelSet, __: int) -> Iterator[str]:
+    emotions = [turn.emotion for turn in dialogue.turns]
+    if unknown := sorted(set(emotions) - set(labels.emotions)):
+        yield f"outside the label set: {', '.join(unknown)}"
+    for number, (got, planned) in enumerate(zip(emotions, spec.emotions, strict=False)):
+        if got != planned:
+            yield f"turn {number} is {got}, planned {planned}"
+
+
+def _text_length(
+    dialogue: Dialogue, _: DialogueSpec, __: LabelSet, max_words: int
+) -> Iterator[str]:
+    for number, turn in enumerate(dialogue.turns):
+        if not words(turn.text):
+            yield f"turn {number} has no words: {turn.text!r}"
+        elif len(turn.text.split()) > max_words:
+            yield f"turn {number} has {len(turn.text.split())} words, at most {max_words} allowed"
+
+
+_PLACEHOLDER = re.compile(
+    r"\[[^\]]*\]|\{[^}]*\}|<[^>]*>|\b(?:[Ss]peaker|[Pp]erson|[Cc]haracter) (?:\d+|[A-H])\b|"
+    r"\bTODO\b|\bX{3,}\b|\b[Ll]orem ipsum\b"
+)
+_META = re.compile(
+    r"\b(?:as an? (?:ai|artificial intelligence|language model|assistant)|language model|"
+    r"i (?:can(?:not|'t)|am unable to) (?:help|assist|generate|write)|"
+    r"here(?:'s| is) (?:the|your|a) (?:dialogue|conversation)|"
+    r"this (?:dialogue|utterance|turn)|synthetic (?:data|dialogue))\b",
+    flags=re.IGNORECASE,
+)
+
+
+def _placeholder(dialogue: Dialogue, _: DialogueSpec, __: LabelSet, ___: int) -> Iterator[str]:
+    for number, turn in enumerate(dialogue.turns):
+        for text in (turn.speaker, turn.text):
+            if match := _PLACEHOLDER.search(text):
+                yield f"turn {number} holds a placeholder: {match.group()!r}"
+
+
+def _meta_talk(dialogue: Dialogue, _: DialogueSpec, labels: LabelSet, __: int) -> Iterator[str]:
+    names = "|".join(labels.emotions)
+    tag = re.compile(rf"[(*_]\s*(?:{names})\s*[)*_]|^\W*(?:{names})\s*:", flags=re.IGNORECASE)
+    for number, turn in enumerate(dialogue.turns):
+        if match := _META.search(turn.text):
+            yield f"turn {number} talks about the task: {match.group()!r}"
+        if match := tag.search(turn.text):
+            yield f"turn {number} is tagged with its emotion: {match.group()!r}"
+
+
+def _repeated_within(dialogue: Dialogue, _: DialogueSpec, __: LabelSet, ___: int) -> Iterator[str]:
+    seen: dict[str, int] = {}
+    for number, turn in enumerate(dialogue.turns):
+        key = copy_key(turn.text)
+        if key is not None and key in seen:
+            yield f"turn {number} repeats turn {seen[key]}: {turn.text!r}"
+        elif key is not None:
+            seen[key] = number
+
+
+RULES: Mapping[str, Rule] = {
+    "turns": _turns,
+    "speakers": _speakers,
+    "emotions": _emotions,
+    "text_length": _text_length,
+    "placeholder": _placeholder,
+    "meta_talk": _meta_talk,
+    "repeated_utterance": _repeated_within,
+}
+"""Rules that need nothing but the dialogue and its spec."""
+
+RULE_NAMES = ("unparseable", *RULES, "held_out_overlap", "train_copy", "near_duplicate")
+"""Every rule a dialogue can be refused by; also the names of the refusal metrics."""
+
+
+def refusals(
+    dialogues: Iterable[Dialogue],
+    specs: Mapping[str, DialogueSpec],
+    label_set: LabelSet,
+    *,
+    held_out: TextIndex,
+    train: TextIndex,
+    max_words: int,
+) -> dict[str, list[Refusal]]:
+    """Judge synthetic dialogues in order.
+
+    What repeats or nearly repeats an earlier dialogue is refused only if the earlier one was
+    accepted, so of two alike the first stays.
+
+    Args:
+        dialogues: The dialogues, ids as in their specs.
+        specs: Spec by id.
+        label_set: The corpus's label set.
+        held_out: Texts of real dev and test.
+        train: Texts of real train.
+        max_words: The most words a turn may have.
+
+    Returns:
+        For every dialogue's id its refusals; an empty list means accepted.
+    """
+    accepted: dict[str, str] = {}  # copy key of an utterance -> id of the dialogue it stands in
+    near = NearDuplicates()
+    verdicts = {}
+    for dialogue in dialogues:
+        spec = specs[dialogue.id]
+        texts = [turn.text for turn in dialogue.turns]
+        found = [
+            (name, detail)
+            for name, rule in RULES.items()
+            for detail in rule(dialogue, spec, label_set, max_words)
+        ]
+        found += _leaks(texts, held_out, train)
+        keys = {key for text in texts if (key := copy_key(text))}
+        found += [
+            ("repeated_utterance", f"stands in {accepted[key]} too: {key!r}")
+            for key in sorted(keys & accepted.keys())
+        ]
+        if match := near.nearest(texts):
+            found.append(("near_duplicate", f"{match[1]:.0%} of its trigrams stand in {match[0]}"))
+        if not found:
+            accepted |= dict.fromkeys(keys, dialogue.id)
+            near.add(dialogue.id, texts)
+        verdicts[dialogue.id] = [Refusal(dialogue.id, *reason) for reason in found]
+    return verdicts
+
+
+def _leaks(texts: list[str], held_out: TextIndex, train: TextIndex) -> Iterator[tuple[str, str]]:
+    for text in held_out.copied(texts):
+        yield "held_out_overlap", f"stands in real dev or test: {text!r}"
+    shared = held_out.shared_fivegrams(texts)
+    if len(shared) >= MIN_SHARED_FIVEGRAMS:
+        yield "held_out_overlap", f"{len(shared)} five-grams of real dev or test, such as {shared[0]!r}"
+    for text in train.copied(texts):
+        yield "train_copy", f"stands in real train: {text!r}"

@@ -1,0 +1,21 @@
+"""The real benchmarks: one reader each, and the one list that names them."""
+
+from collections.abc import Mapping
+
+from erc_kedro.core.corpus import Corpus
+from erc_kedro.core.errors import UserError
+from erc_kedro.corpora.meld import MELD
+
+CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in (MELD,)}
+"""Every corpus by name; the first one is what `kedro run` without a pipeline augments."""
+
+
+def find_corpus(name: str) -> Corpus:
+    """Return the corpus of a name.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if name not in CORPORA:
+        raise UserError("Unknown corpus.", expected=", ".join(CORPORA), found=repr(name))
+    return CORPORA[name]

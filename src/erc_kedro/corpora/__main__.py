@@ -1,0 +1,30 @@
+"""`python -m erc_kedro.corpora meld [--from folder]`: fetch a corpus (what `make data` calls)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.corpora import CORPORA, find_corpus
+from erc_kedro.corpora.folder import fetch
+
+
+def main() -> int:
+    """Fetch a corpus; return the exit code."""
+    parser = argparse.ArgumentParser(prog="make data", description="Fetch a corpus's official files.")
+    parser.add_argument("corpus", help=", ".join(CORPORA))
+    parser.add_argument("--from", dest="origin", type=Path, help="a local folder with the files")
+    parser.add_argument("--into", type=Path, default=Path("data/01_raw"), help="the raw data folder")
+    arguments = parser.parse_args()
+    try:
+        corpus = find_corpus(arguments.corpus)
+        written = fetch(corpus, arguments.into / corpus.name, arguments.origin)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{corpus.name}: {len(corpus.files)} files, checksums agree; see {written}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

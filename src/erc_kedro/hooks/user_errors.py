@@ -1,0 +1,104 @@
+"""Bad input is refused before the first node, and said in a few lines instead of a traceback."""
+
+import sys
+from difflib import get_close_matches
+from types import TracebackType
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro.validation.exceptions import ParameterValidationError
+from pydantic import BaseModel
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.hooks.namespaces import corpus_of
+from erc_kedro.tracking.provenance import flatten
+
+
+class UserErrors:
+    """Refuses parameter paths that nothing uses, runners that cannot work, and stale data."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """From here on, an error of the user's ends the command with its message alone."""
+        sys.excepthook = _say_user_errors
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Check the run before its first node.
+
+        Raises:
+            UserError: If something cannot work; nothing was run then.
+        """
+        if "ParallelRunner" in str(run_params.get("runner")):
+            raise UserError(
+                "ParallelRunner cannot run these pipelines.",
+                expected="SequentialRunner or ThreadRunner",
+                found="ParallelRunner, whose worker processes run no hooks: MLflow would miss them",
+                remedy="leave out --runner",
+            )
+        names = run_params.get("pipeline_names") or ["__default__"]
+        inputs = set().union(*(pipelines[name].inputs() for name in names))
+        check_paths(run_params.get("runtime_params") or {}, inputs, catalog)
+        check_fresh(pipeline, catalog)
+
+
+def check_paths(
+    runtime_params: dict[str, Any], inputs: set[str], catalog: CatalogProtocol
+) -> None:
+    """Refuse a --params path that no node of the pipeline reads (Kedro ignores it).
+
+    Raises:
+        UserError: Naming the nearest path that is read.
+    """
+    groups = {name.removeprefix("params:") for name in inputs if name.startswith("params:")}
+    for path in flatten(runtime_params):
+        if any(f"{path}.".startswith(f"{g}.") or f"{g}.".startswith(f"{path}.") for g in groups):
+            continue
+        known = {g: catalog.load(f"params:{g}") for g in groups}
+        leaves = flatten(
+            {g: v.model_dump() if isinstance(v, BaseModel) else v for g, v in known.items()}
+        )
+        nearest = get_close_matches(path, [*leaves, *groups], n=1, cutoff=0.3)
+        raise UserError(
+            "No node of this pipeline reads this parameter.",
+            where=f"--params {path}",
+            expected=f"a path under {', '.join(sorted(groups))}",
+            remedy=f"did you mean {nearest[0]}?" if nearest else "see conf/base/parameters_*.yml",
+        )
+
+
+def check_fresh(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Refuse to go on from outputs of another corpus digest (say, the sample's).
+
+    Raises:
+        UserError: If a partial run would read outputs that were made from other raw data.
+    """
+    corpus = corpus_of(pipeline)
+    if corpus is None or f"{corpus}.corpus_card" not in pipeline.inputs():
+        return
+    if not catalog.exists(f"{corpus}.corpus_card"):
+        return
+    made_from = catalog.load(f"{corpus}.corpus_card")["digest"]
+    source, digest = catalog.get(f"{corpus}.raw").source_and_digest()
+    if made_from != digest:
+        raise UserError(
+            "The outputs that this run would start from were made from other raw data.",
+            expected=f"digest {digest} ({source} files)",
+            found=f"digest {made_from}",
+            remedy=f"run the whole pipeline: kedro run --pipeline=augment_{corpus}",
+        )
+
+
+def _say_user_errors(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if isinstance(error, UserError | ParameterValidationError):
+        print(f"\nError: {error}", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)

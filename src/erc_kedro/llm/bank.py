@@ -1,0 +1,62 @@
+"""The bank back-end: completions that were written beforehand and ship with the package."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.prompts import Completion, Request
+from erc_kedro.core.specs import DialogueSpec
+
+
+class BankLanguageModel:
+    """Looks completions up in stored pairs (spec, completion).
+
+    Args:
+        corpus: Which bank of the package: the register it was written in.
+        folder: A bank elsewhere: a folder of JSON-lines files, each line
+            {"spec": {...}, "completion": {"turns": [...]}}.
+
+    Raises:
+        UserError: If there is no such bank, or a line of it is no such pair.
+    """
+
+    def __init__(self, corpus: str, folder: str | None = None) -> None:
+        place = Path(folder) if folder else Path(str(files("erc_kedro") / "bank" / corpus))
+        paths = sorted(place.glob("*.jsonl"))
+        if not paths:
+            raise UserError(
+                "There is no bank of dialogues.",
+                where=str(place),
+                expected="files named <strategy>.jsonl",
+                remedy="use a back-end that can write, or give the bank's folder",
+            )
+        self.name = f"bank:{corpus}"
+        self._completions: dict[str, str] = {}
+        specs = []
+        for path in paths:
+            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+                try:
+                    pair = json.loads(line)
+                    spec = DialogueSpec.from_dict(pair["spec"])
+                    self._completions[spec.id] = json.dumps(pair["completion"], ensure_ascii=False)
+                except (json.JSONDecodeError, KeyError, TypeError) as error:
+                    raise UserError(
+                        "A line of the bank is no pair of spec and completion.",
+                        where=f"{path}, line {number}",
+                        found=repr(error),
+                    ) from error
+                specs.append(spec)
+        self.stored_specs: Sequence[DialogueSpec] | None = specs
+
+    def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Yield the stored completion of each request's spec."""
+        for request in requests:
+            if request.spec_id not in self._completions:
+                raise UserError(
+                    "The bank holds no dialogue for this spec.",
+                    where=request.spec_id,
+                    remedy="new specs need a back-end that can write",
+                )
+            yield Completion(request.spec_id, self._completions[request.spec_id], self.name)

@@ -1,0 +1,1 @@
+"""Encoders, features, classifiers: everything that needs torch, imported lazily by the nodes."""

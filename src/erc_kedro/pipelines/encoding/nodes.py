@@ -1,0 +1,53 @@
+"""Nodes of encoding."""
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from erc_kedro.modelling.features import FeatureStore
+from erc_kedro.pipelines.encoding.parameters import EncodingParameters
+
+logger = logging.getLogger(__name__)
+
+
+def collect_texts(
+    train_dialogues: pd.DataFrame, held_out_texts: pd.DataFrame, synthetic_dialogues: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the distinct texts of all dialogues, sorted, in one column `text`."""
+    tables = (train_dialogues, held_out_texts, synthetic_dialogues)
+    texts = pd.concat([table["text"] for table in tables]).drop_duplicates().sort_values()
+    return texts.to_frame().reset_index(drop=True)
+
+
+def encode(
+    texts: pd.DataFrame, feature_store: FeatureStore, encoding: EncodingParameters
+) -> dict[str, Any]:
+    """Encode the texts that the feature store does not hold yet.
+
+    Returns:
+        Where the features lie: path, width, encoder, fingerprint; path is None without an
+        encoder.
+    """
+    if encoding.encoder is None:
+        return {"path": None, "width": 0, "encoder": None, "fingerprint": None}
+    from erc_kedro.modelling.classifier import seeded
+    from erc_kedro.modelling.encoders import Encoder, Pooling
+
+    poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
+    encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, encoding.device)
+    with seeded(0):
+        path, n_encoded = feature_store.update(encoder, texts["text"])
+    logger.info(
+        "%d texts: %d encoded now, %d kept from before (encoder %s)",
+        len(texts),
+        n_encoded,
+        len(texts) - n_encoded,
+        encoding.encoder,
+    )
+    return {
+        "path": str(path),
+        "width": encoder.width,
+        "encoder": encoding.encoder,
+        "fingerprint": encoder.fingerprint,
+    }

@@ -1,0 +1,31 @@
+"""Parameters of encoding."""
+
+from typing import Literal
+
+from pydantic import Field, PositiveInt
+
+from erc_kedro.core.parameters import ParameterGroup
+
+
+class PoolingParameters(ParameterGroup):
+    """One part of the features: a hidden layer (0: embeddings, -1: last) and how it is pooled."""
+
+    layer: int
+    how: Literal["mean", "max", "first"]
+
+
+class EncodingParameters(ParameterGroup):
+    """How texts become features.
+
+    Attributes:
+        encoder: "embedded" (all-MiniLM-L6-v2), a hub name, or a folder; null encodes nothing,
+            for a classifier that reads the texts itself.
+        poolings: The parts of the features, concatenated.
+        max_tokens: Longer texts are cut off.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    encoder: str | None
+    poolings: list[PoolingParameters] = Field(min_length=1)
+    max_tokens: PositiveInt
+    device: str

@@ -1,0 +1,160 @@
+"""Nodes of evaluation: the only ones that read test labels."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from erc_kedro.core import significance
+from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.experiment import AUGMENTED, ExperimentParameters
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, scores
+
+_COUNTS = ("hits", "predicted", "true")
+
+
+def evaluate(
+    predictions: pd.DataFrame, test_dialogues: pd.DataFrame, corpus_card: dict[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Score an arm on real test.
+
+    Returns:
+        The counts that every score is made of, one row per seed, dialogue and emotion (hits,
+        predicted, true); and the metrics: seeds, metrics {name: {mean, std, per_seed}} as
+        fractions of 1, and the confusion matrix, mean over seeds, true emotions in rows.
+    """
+    label_set = label_set_of(corpus_card)
+    keys = ["dialogue_id", "turn"]
+    truth = label_set.codes(test_dialogues["emotion"], where="test")
+    rows = [
+        test_dialogues[keys].merge(own, on=keys, how="left", validate="1:1")["predicted"]
+        for _, own in predictions.groupby("seed")
+    ]
+    predicted = np.stack([label_set.codes(row, where="predictions") for row in rows])
+    dialogue, ids = pd.factorize(test_dialogues["dialogue_id"])
+    counts = dialogue_counts(truth, predicted, dialogue, len(label_set))
+    seeds = [int(seed) for seed in sorted(predictions["seed"].unique())]
+    confusion = np.zeros((len(label_set), len(label_set)))
+    np.add.at(confusion, (np.broadcast_to(truth, predicted.shape), predicted), 1 / len(seeds))
+    metrics = {
+        "seeds": seeds,
+        "metrics": _metrics(counts, label_set),
+        "confusion": {"emotions": list(label_set.emotions), "utterances": confusion.tolist()},
+    }
+    return _to_table(counts, seeds, list(ids), label_set), metrics
+
+
+def compare(
+    corpus_card: dict[str, Any], experiment: ExperimentParameters, **dialogue_scores: pd.DataFrame
+) -> dict[str, Any]:
+    """Compare every arm with the first one, the baseline, on weighted and macro F1.
+
+    The p-values are adjusted (Holm) over the family of all comparisons returned.
+
+    Args:
+        corpus_card: Of the corpus.
+        experiment: Real fraction, seeds and bootstrap draws.
+        **dialogue_scores: For each arm, the baseline first, its counts as `evaluate` returns.
+
+    Returns:
+        corpus, corpus_source, digest, real_fraction, seeds, arms {arm: {metric: {mean, std,
+        per_seed}}}, comparisons (arm, baseline, metric, difference, ci95, p_value, p_adjusted,
+        smallest_detectable), and smallest_detectable of the augmented arm by metric: the true
+        difference that this test set and these seeds would show with 80 % power.
+    """
+    label_set = label_set_of(corpus_card)
+    counts = {arm: _from_table(table, label_set) for arm, table in dialogue_scores.items()}
+    baseline, *others = counts
+    comparisons = [
+        {
+            "arm": arm,
+            "baseline": baseline,
+            "metric": found.metric,
+            "difference": found.difference,
+            "ci95": list(found.interval),
+            "p_value": found.p_value,
+            "smallest_detectable": found.smallest_detectable,
+        }
+        for arm in others
+        for found in significance.compare(
+            counts[arm], counts[baseline], draws=experiment.bootstrap_draws
+        )
+    ]
+    adjusted = significance.holm([entry["p_value"] for entry in comparisons])
+    for entry, p_adjusted in zip(comparisons, adjusted, strict=True):
+        entry["p_adjusted"] = p_adjusted
+    return {
+        "corpus": corpus_card["corpus"],
+        "corpus_source": corpus_card["corpus_source"],
+        "digest": corpus_card["digest"],
+        "real_fraction": experiment.real_fraction,
+        "seeds": experiment.seeds,
+        "arms": {arm: _metrics(own, label_set) for arm, own in counts.items()},
+        "comparisons": comparisons,
+        "smallest_detectable": {
+            entry["metric"]: entry["smallest_detectable"]
+            for entry in comparisons
+            if entry["arm"] == AUGMENTED
+        },
+    }
+
+
+def tabulate(comparison: dict[str, Any], **mixtures: dict[str, Any]) -> pd.DataFrame:
+    """Return the result table, one row per arm: F1 in points, differences with p-values.
+
+    Columns: corpus, corpus_source, real_fraction, seeds, arm, utterances, synthetic_utterances;
+    for each headline metric mean, std, difference, ci_low, ci_high, p_adjusted; then F1 of every
+    emotion. Scores and differences are in points (100 = perfect).
+    """
+    rows = []
+    for arm, metrics in comparison["arms"].items():
+        row: dict[str, Any] = {
+            "corpus": comparison["corpus"],
+            "corpus_source": comparison["corpus_source"],
+            "real_fraction": comparison["real_fraction"],
+            "seeds": len(comparison["seeds"]),
+            "arm": arm,
+            "utterances": round(mixtures[arm]["utterances"]),
+            "synthetic_utterances": round(mixtures[arm]["synthetic_utterances"]),
+        }
+        for metric in HEADLINE:
+            row[metric] = 100 * metrics[metric]["mean"]
+            row[f"{metric}_std"] = 100 * metrics[metric]["std"]
+            for entry in comparison["comparisons"]:
+                if (entry["arm"], entry["metric"]) == (arm, metric):
+                    row[f"{metric}_difference"] = 100 * entry["difference"]
+                    row[f"{metric}_ci_low"] = 100 * entry["ci95"][0]
+                    row[f"{metric}_ci_high"] = 100 * entry["ci95"][1]
+                    row[f"{metric}_p_adjusted"] = entry["p_adjusted"]
+        row |= {name: 100 * v["mean"] for name, v in metrics.items() if name.startswith("f1_")}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _metrics(counts: Floats, label_set: LabelSet) -> dict[str, dict[str, Any]]:
+    """Return mean, sample standard deviation and values per seed of every metric."""
+    per_seed = [scores(own, label_set.emotions) for own in counts.sum(1)]
+    metrics = {}
+    for name in per_seed[0]:
+        values = [row[name] for row in per_seed]
+        spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+        metrics[name] = {"mean": float(np.mean(values)), "std": spread, "per_seed": values}
+    return metrics
+
+
+def _to_table(
+    counts: Floats, seeds: list[int], ids: list[str], label_set: LabelSet
+) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product(
+        [seeds, ids, label_set.emotions], names=["seed", "dialogue_id", "emotion"]
+    )
+    flat = counts.transpose(0, 1, 3, 2).reshape(-1, len(_COUNTS)).astype("int64")
+    return pd.DataFrame(flat, index=index, columns=list(_COUNTS)).reset_index()
+
+
+def _from_table(table: pd.DataFrame, label_set: LabelSet) -> Floats:
+    """Return counts of shape (seeds, dialogues, 3, labels) from the rows of `_to_table`."""
+    flat = table[list(_COUNTS)].to_numpy(dtype=float)
+    shape = (table["seed"].nunique(), -1, len(label_set), len(_COUNTS))
+    return flat.reshape(shape).transpose(0, 1, 3, 2)

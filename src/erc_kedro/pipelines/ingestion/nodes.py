@@ -1,0 +1,57 @@
+"""Nodes of ingestion."""
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from erc_kedro.core.corpus import SPLITS, RawCorpus
+from erc_kedro.core.errors import UserError
+from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
+
+logger = logging.getLogger(__name__)
+
+
+def split_corpus(
+    raw: RawCorpus, ingestion: IngestionParameters
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Split a raw corpus into what the stages may see.
+
+    Returns:
+        The dialogue tables of train, dev and test; the texts of dev and test without labels
+        (columns split, dialogue_id, turn, speaker, text); and the corpus card: name, label set,
+        source, digest, sizes and findings.
+
+    Raises:
+        UserError: If a split is too small.
+    """
+    card: dict[str, Any] = {
+        "corpus": raw.name,
+        "corpus_source": raw.source,
+        "digest": raw.digest,
+        "emotions": list(raw.label_set.emotions),
+        "splits": {},
+    }
+    for split in SPLITS:
+        table = raw.splits[split]
+        n_dialogues = table["dialogue_id"].nunique()
+        if n_dialogues < ingestion.min_dialogues:
+            raise UserError(
+                "The split is too small.",
+                where=f"{raw.name}, {split}",
+                expected=f"at least {ingestion.min_dialogues} dialogues (ingestion.min_dialogues)",
+                found=f"{n_dialogues}",
+            )
+        counts = table["emotion"].value_counts()
+        card["splits"][split] = {
+            "dialogues": n_dialogues,
+            "utterances": len(table),
+            "emotions": {name: int(counts.get(name, 0)) for name in raw.label_set.emotions},
+            "findings": list(raw.findings[split]),
+        }
+        for finding in raw.findings[split]:
+            logger.debug("%s %s: %s", raw.name, split, finding)
+    held_out = pd.concat(
+        [raw.splits[split].assign(split=split) for split in ("dev", "test")], ignore_index=True
+    )[["split", "dialogue_id", "turn", "speaker", "text"]]
+    return raw.splits["train"], raw.splits["dev"], raw.splits["test"], held_out, card

@@ -1,0 +1,27 @@
+"""Wiring of ingestion."""
+
+from kedro.pipeline import Pipeline, node
+
+from erc_kedro.pipelines.ingestion.nodes import split_corpus
+
+
+def create_pipeline() -> Pipeline:
+    """Return the pipeline from the raw corpus to its splits and card."""
+    return Pipeline(
+        [
+            node(
+                split_corpus,
+                inputs=["raw", "params:ingestion"],
+                outputs=[
+                    "train_dialogues",
+                    "dev_dialogues",
+                    "test_dialogues",
+                    "held_out_texts",
+                    "corpus_card",
+                ],
+                name="split_corpus",
+            ),
+        ],
+        namespace="ingestion",
+        prefix_datasets_with_namespace=False,
+    )

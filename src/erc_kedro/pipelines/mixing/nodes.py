@@ -1,0 +1,70 @@
+"""Nodes of mixing."""
+
+from typing import Any
+
+import pandas as pd
+
+from erc_kedro.core import mixing
+from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.experiment import ExperimentParameters
+
+
+def draw_real_train(
+    train_dialogues: pd.DataFrame, experiment: ExperimentParameters
+) -> pd.DataFrame:
+    """Draw the real dialogues of every seed; all arms share them.
+
+    Returns:
+        One dialogue table for all seeds, told apart by the column `seed`.
+    """
+    return pd.concat(
+        [
+            mixing.draw_real(train_dialogues, experiment.real_fraction, seed)
+            for seed in experiment.seeds
+        ],
+        ignore_index=True,
+    )
+
+
+def mix(
+    real_train: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+    validation_gate: dict[str, Any],
+    corpus_card: dict[str, Any],
+    recipe: Recipe,
+    augmented: Recipe,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Mix an arm's training sets by its recipe, one per seed.
+
+    Args:
+        real_train: The real dialogues of every seed.
+        synthetic_dialogues: The accepted synthetic dialogues.
+        validation_gate: What the gate let through.
+        corpus_card: Of the corpus.
+        recipe: The arm's recipe.
+        augmented: The augmented arm's recipe, whose size the oversampled arm matches.
+
+    Returns:
+        One dialogue table for all seeds with columns `seed` and `weight`, and its summary: means
+        over seeds of dialogues and of utterances, by source and by emotion.
+    """
+    label_set = label_set_of(corpus_card)
+    training_sets = pd.concat(
+        [
+            mixing.mix(real, synthetic_dialogues, recipe, augmented, label_set, int(seed))
+            for seed, real in real_train.groupby("seed")
+        ],
+        ignore_index=True,
+    )
+    n_seeds = training_sets["seed"].nunique()
+    by_source = training_sets["source"].value_counts() / n_seeds
+    by_emotion = training_sets["emotion"].value_counts() / n_seeds
+    summary = {
+        "dialogues": training_sets.groupby("seed")["dialogue_id"].nunique().mean(),
+        "utterances": len(training_sets) / n_seeds,
+        "real_utterances": float(by_source.get("real", 0.0)),
+        "synthetic_utterances": float(by_source.get("synthetic", 0.0)),
+        "emotions": {name: float(by_emotion.get(name, 0.0)) for name in label_set.emotions},
+    }
+    return training_sets, summary

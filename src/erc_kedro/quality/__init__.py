@@ -1,0 +1,1 @@
+"""Great Expectations: suites built from a label set, and the report of holding them up to data."""

@@ -1,0 +1,71 @@
+"""Hold checks up to their tables, and say in plain values what came out."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import great_expectations as gx
+from great_expectations.data_context.types.base import ProgressBarsConfig
+
+from erc_kedro.quality.suites import Check
+
+
+@cache
+def _context() -> Any:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def run_checks(checks: Iterable[Check]) -> dict[str, Any]:
+    """Validate every check with Great Expectations.
+
+    Returns:
+        success (no critical failure), evaluated, successful, success_percent, and expectations:
+        one entry each with check, expectation, column, severity, success, wanted and observed.
+    """
+    entries = [entry for check in checks for entry in _validate(check)]
+    successful = sum(entry["success"] for entry in entries)
+    return {
+        "success": not failures(entries, "critical"),
+        "evaluated": len(entries),
+        "successful": successful,
+        "success_percent": round(100 * successful / max(len(entries), 1), 3),
+        "expectations": entries,
+    }
+
+
+def failures(entries: Iterable[Mapping[str, Any]], severity: str) -> list[Mapping[str, Any]]:
+    """Return the failed entries of a severity."""
+    return [entry for entry in entries if not entry["success"] and entry["severity"] == severity]
+
+
+def _validate(check: Check) -> list[dict[str, Any]]:
+    sources = _context().data_sources
+    source = sources.add_or_update_pandas(name="pandas")
+    asset = source.add_dataframe_asset(name=check.name)
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": check.table})
+    suite = gx.ExpectationSuite(name=check.name, expectations=list(check.expectations))
+    results = batch.validate(suite).to_json_dict()["results"]
+    return [_entry(check.name, result) for result in results]
+
+
+def _entry(check: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    config, outcome = result["expectation_config"], result["result"]
+    wanted = {k: v for k, v in config["kwargs"].items() if k not in {"batch_id", "column"}}
+    if "observed_value" in outcome:
+        observed = outcome["observed_value"]
+    elif outcome.get("unexpected_count"):
+        examples = ", ".join(map(str, outcome["partial_unexpected_list"][:5]))
+        observed = f"{outcome['unexpected_count']} of {outcome['element_count']}: {examples}"
+    else:
+        observed = result["exception_info"].get("exception_message")
+    return {
+        "check": check,
+        "expectation": config["type"],
+        "column": config["kwargs"].get("column"),
+        "severity": config["severity"],
+        "success": bool(result["success"]),
+        "wanted": wanted,
+        "observed": observed,
+    }

@@ -1,0 +1,1 @@
+"""What MLflow is told beyond what kedro-mlflow tells it: child runs, metrics, provenance."""
