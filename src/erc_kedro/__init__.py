@@ -1,7 +1,9 @@
 """erc_kedro: synthetic dialogues for emotion recognition in conversation, tracked end to end."""
 
 import os
+import re
 import warnings
+from typing import Any
 
 __version__ = "0.1.0"
 
@@ -11,6 +13,18 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
-# Said by libraries about themselves, at import, to every user: nothing anyone here can act on.
-warnings.filterwarnings("ignore", message=".*type hints to the `predict` method.*")
-warnings.filterwarnings("ignore", message=".*dataset names contain '.' characters.*")
+# What libraries say about themselves at import, to every user: nothing anyone here can act on.
+# A filter would not do, since some of them put their own in front of it.
+_NOISE = re.compile(
+    r"type hints to the `predict` method|dataset names contain '\.' characters|"
+    r"Option '--pipeline' is deprecated"
+)
+_show_warning = warnings.showwarning
+
+
+def _show_other_warnings(message: Warning | str, *details: Any, **more: Any) -> None:
+    if not _NOISE.search(str(message)):
+        _show_warning(message, *details, **more)
+
+
+warnings.showwarning = _show_other_warnings

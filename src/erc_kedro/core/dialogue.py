@@ -22,7 +22,7 @@ class Turn:
 
 @dataclass(frozen=True)
 class Dialogue:
-    """A dialogue: an id and its turns in order; `numbers` are their turn numbers, if not 0, 1, ..."""
+    """A dialogue: an id and its turns in order; `numbers` if they are not 0, 1, 2, ..."""
 
     id: str
     turns: tuple[Turn, ...]
@@ -68,12 +68,12 @@ _PUNCTUATION = str.maketrans(
 
 
 def normalise_text(text: str) -> str:
-    """Return a text as the models see it.
+    r"""Return a text as the models see it.
 
-    C1 control characters left over from Windows-1252 (such as \\x92) become the characters they
+    C1 control characters left over from Windows-1252 (such as \x92) become the characters they
     stood for; typographic quotes, dashes and ellipses become plain ones; white space is folded.
 
-    >>> normalise_text("It\\x92s  you\\u2026")
+    >>> normalise_text("It\x92s  you\u2026")
     "It's you..."
     """
     if any("\x80" <= character <= "\x9f" for character in text):
@@ -91,9 +91,9 @@ _WORD = re.compile(r"[a-z0-9]+(?:'[a-z0-9]+)*")
 
 
 def words(text: str) -> list[str]:
-    """Return the lower-cased words of a text, without punctuation.
+    r"""Return the lower-cased words of a text, without punctuation.
 
-    >>> words("Oh, it\\u2019s YOU!")
+    >>> words("Oh, it\u2019s YOU!")
     ['oh', "it's", 'you']
     """
     return _WORD.findall(normalise_text(text).lower())

@@ -1,5 +1,6 @@
 """Recipes, and the training sets mixed from them: by whole dialogues, deterministic in the seed."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,6 +22,7 @@ class Recipe(ParameterGroup):
         strategy: Which synthetic dialogues; "all" takes every strategy.
         ratio: Synthetic utterances per real utterance; null takes every accepted dialogue.
         loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
+
     """
 
     real: bool = True
@@ -28,6 +30,12 @@ class Recipe(ParameterGroup):
     strategy: str = "balanced"
     ratio: Annotated[float, Field(ge=0)] | None = None
     loss_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+def by_seed(table: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Yield each seed and its rows, in the order of the seeds, numbered from 0."""
+    for seed in sorted(table["seed"].unique()):
+        yield int(seed), table[table["seed"] == seed].reset_index(drop=True)
 
 
 def draw_real(train: pd.DataFrame, real_fraction: float, seed: int) -> pd.DataFrame:
@@ -40,6 +48,7 @@ def draw_real(train: pd.DataFrame, real_fraction: float, seed: int) -> pd.DataFr
 
     Returns:
         The drawn rows in their order, with a column `seed`.
+
     """
     ids = train["dialogue_id"].drop_duplicates().to_numpy()
     n = max(1, round(real_fraction * len(ids)))
@@ -71,13 +80,15 @@ def mix(
 
     Raises:
         UserError: If the recipe asks for more than there is, or for nothing.
+
     """
     parts = [real.assign(weight=1.0)] if recipe.real else []
     if recipe.extra == "synthetic":
         drawn = draw_synthetic(synthetic, recipe, len(real), seed)
         parts.append(drawn.assign(weight=recipe.loss_weight))
     elif recipe.extra == "repeated":
-        n = len(draw_synthetic(synthetic, reference, len(real), seed))
+        added = draw_synthetic(synthetic, reference, len(real), seed)
+        n = len(added) if reference.extra == "synthetic" else 0
         parts.append(repeat_rare(real, n, label_set, seed).assign(weight=1.0))
     mixed = pd.concat(parts, ignore_index=True) if parts else real.iloc[:0]
     if mixed.empty:
@@ -89,9 +100,7 @@ def mix(
     return mixed.assign(seed=seed)
 
 
-def draw_synthetic(
-    synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: int
-) -> pd.DataFrame:
+def draw_synthetic(synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: int) -> pd.DataFrame:
     """Return the synthetic dialogues a recipe takes: no dialogue twice.
 
     The number of utterances is as near to `ratio * n_real` as whole dialogues in a random order
@@ -99,6 +108,7 @@ def draw_synthetic(
 
     Raises:
         UserError: If the ratio is beyond what is there; the largest possible one is named.
+
     """
     pool = synthetic
     if recipe.strategy != "all":

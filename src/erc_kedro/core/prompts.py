@@ -45,6 +45,7 @@ def load_template(name: str) -> str:
 
     Raises:
         UserError: If there is no template of that name.
+
     """
     folder = files("erc_kedro.core") / "templates"
     path = folder / f"{name}.jinja"
@@ -75,6 +76,7 @@ def render_request(
 
     Raises:
         UserError: If an emotion of the label set has no definition.
+
     """
     missing = [emotion for emotion in label_set.emotions if emotion not in definitions]
     if missing:
@@ -84,7 +86,7 @@ def render_request(
             expected=f"one for each of {', '.join(label_set.emotions)}",
             found=f"none for {', '.join(missing)}",
         )
-    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701
+    environment = Environment(undefined=StrictUndefined, autoescape=False)
     text = environment.from_string(template).render(
         spec=spec,
         register=register,
@@ -102,22 +104,30 @@ def parse_completion(completion: Completion) -> Dialogue:
 
     Raises:
         ParseError: If it holds none: cut off, no JSON, or JSON of another shape.
+
     """
     if completion.finish_reason == "length":
         raise ParseError("cut off: the completion reached its length limit")
-    start, end = completion.text.find("{"), completion.text.rfind("}")
-    if start < 0 or end < start:
-        raise ParseError("no JSON object in the completion")
-    try:
-        value = json.loads(completion.text[start : end + 1])
-    except json.JSONDecodeError as error:
-        raise ParseError(f"invalid JSON: {error}") from error
-    turns = value.get("turns")
-    if not isinstance(turns, list) or not turns:
-        raise ParseError('no list of turns under "turns"')
+    turns = _find_turns(completion.text)
     return Dialogue(
         completion.spec_id, tuple(_parse_turn(number, turn) for number, turn in enumerate(turns))
     )
+
+
+def _find_turns(text: str) -> list[Any]:
+    """Return the turns of the first JSON object in a text that has any."""
+    problem = "no JSON object in the completion"
+    for start in (i for i, character in enumerate(text) if character == "{"):
+        try:
+            value, _ = json.JSONDecoder().raw_decode(text, start)
+        except (ValueError, RecursionError) as error:  # ValueError: also numbers beyond all bounds
+            problem = f"invalid JSON: {error}"
+            continue
+        turns = value.get("turns")
+        if isinstance(turns, list) and turns:
+            return turns
+        problem = 'no list of turns under "turns"'
+    raise ParseError(problem)
 
 
 def _parse_turn(number: int, turn: Any) -> Turn:
@@ -127,4 +137,8 @@ def _parse_turn(number: int, turn: Any) -> Turn:
     if wrong:
         raise ParseError(f"turn {number} has no {' and no '.join(wrong)}")
     speaker, text = normalise_text(turn["speaker"]), normalise_text(turn["text"])
+    try:
+        (speaker + text + turn["emotion"]).encode()
+    except UnicodeEncodeError as error:
+        raise ParseError(f"turn {number} is no valid Unicode text: {error.reason}") from error
     return Turn(speaker, text, turn["emotion"].strip().lower())

@@ -36,7 +36,7 @@ def _speakers(dialogue: Dialogue, spec: DialogueSpec, _: LabelSet, __: int) -> I
     elif spec.speaker_order is not None:
         position = {name: number for number, name in enumerate(dialogue.speakers)}
         order = tuple(position[turn.speaker] for turn in dialogue.turns)
-        if order != spec.speaker_order:
+        if any(a != b for a, b in zip(order, spec.speaker_order, strict=False)):
             yield f"speakers take turns as {list(order)}, planned {list(spec.speaker_order)}"
     if any(not turn.speaker.strip() for turn in dialogue.turns):
         yield "a turn has no speaker"
@@ -67,9 +67,10 @@ _PLACEHOLDER = re.compile(
 )
 _META = re.compile(
     r"\b(?:as an? (?:ai|artificial intelligence|language model|assistant)|language model|"
-    r"i (?:can(?:not|'t)|am unable to) (?:help|assist|generate|write)|"
+    r"i (?:can(?:not|'t)|am unable to) (?:assist with|help with (?:that|this|your) request)|"
+    r"i (?:can(?:not|'t)|am unable to) (?:generate|write) (?:that|this|a) (?:dialogue|text)|"
     r"here(?:'s| is) (?:the|your|a) (?:dialogue|conversation)|"
-    r"this (?:dialogue|utterance|turn)|synthetic (?:data|dialogue))\b",
+    r"this (?:dialogue|utterance)|synthetic (?:data|dialogue))\b",
     flags=re.IGNORECASE,
 )
 
@@ -140,6 +141,7 @@ def refusals(
 
     Returns:
         For every dialogue's id its refusals; an empty list means accepted.
+
     """
     accepted: dict[str, str] = {}  # copy key of an utterance -> id of the dialogue it stands in
     near = NearDuplicates()
@@ -172,6 +174,9 @@ def _leaks(texts: list[str], held_out: TextIndex, train: TextIndex) -> Iterator[
         yield "held_out_overlap", f"stands in real dev or test: {text!r}"
     shared = held_out.shared_fivegrams(texts)
     if len(shared) >= MIN_SHARED_FIVEGRAMS:
-        yield "held_out_overlap", f"{len(shared)} five-grams of real dev or test, such as {shared[0]!r}"
+        yield (
+            "held_out_overlap",
+            f"{len(shared)} five-grams of real dev or test, such as {shared[0]!r}",
+        )
     for text in train.copied(texts):
         yield "train_copy", f"stands in real train: {text!r}"

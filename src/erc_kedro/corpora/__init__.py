@@ -15,6 +15,7 @@ def find_corpus(name: str) -> Corpus:
 
     Raises:
         UserError: If there is none.
+
     """
     if name not in CORPORA:
         raise UserError("Unknown corpus.", expected=", ".join(CORPORA), found=repr(name))

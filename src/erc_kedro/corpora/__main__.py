@@ -11,10 +11,14 @@ from erc_kedro.corpora.folder import fetch
 
 def main() -> int:
     """Fetch a corpus; return the exit code."""
-    parser = argparse.ArgumentParser(prog="make data", description="Fetch a corpus's official files.")
+    parser = argparse.ArgumentParser(
+        prog="make data", description="Fetch a corpus's official files."
+    )
     parser.add_argument("corpus", help=", ".join(CORPORA))
     parser.add_argument("--from", dest="origin", type=Path, help="a local folder with the files")
-    parser.add_argument("--into", type=Path, default=Path("data/01_raw"), help="the raw data folder")
+    parser.add_argument(
+        "--into", type=Path, default=Path("data/01_raw"), help="the raw data folder"
+    )
     arguments = parser.parse_args()
     try:
         corpus = find_corpus(arguments.corpus)

@@ -24,6 +24,7 @@ def locate(corpus: Corpus, folder: Path) -> tuple[CorpusSource, Path]:
     Raises:
         UserError: If some files are missing, if one differs from the official one, or if there
             is nothing and no sample.
+
     """
     names = list(corpus.files.values())
     there = [name for name in names if (folder / name).exists()]
@@ -56,6 +57,7 @@ def read_raw(corpus: Corpus, folder: Path) -> RawCorpus:
 
     Raises:
         UserError: As `locate` and the corpus's reader do.
+
     """
     source, place = locate(corpus, folder)
     read = {split: corpus.read(place / name, split) for split, name in corpus.files.items()}
@@ -80,6 +82,7 @@ def check_sum(corpus: Corpus, path: Path) -> None:
 
     Raises:
         UserError: If the sums differ.
+
     """
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != corpus.checksums[path.name]:
@@ -106,6 +109,7 @@ def fetch(corpus: Corpus, folder: Path, origin: Path | None = None) -> Path:
 
     Raises:
         UserError: If a file cannot be had or is not the official one.
+
     """
     incoming = folder / ".incoming"
     try:
@@ -143,7 +147,7 @@ def _content(corpus: Corpus, name: str, origin: Path | None) -> bytes:
             )
         return (origin / name).read_bytes()
     try:
-        with urllib.request.urlopen(corpus.address + name, timeout=60) as reply:  # noqa: S310
+        with urllib.request.urlopen(corpus.address + name, timeout=60) as reply:
             return bytes(reply.read())
     except (urllib.error.URLError, TimeoutError) as error:
         raise UserError(

@@ -11,9 +11,7 @@ from erc_kedro.core.corpus import Corpus
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.corpora.tables import finish_table, read_table
 
-LABELS = LabelSet(
-    "meld", ("neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear")
-)
+LABELS = LabelSet("meld", ("neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear"))
 
 _COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID", "Season", "Episode")
 
@@ -30,6 +28,7 @@ def read_meld(path: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
 
     Raises:
         UserError: If the file is not such a table; the message says where and why.
+
     """
     raw = read_table(path, _COLUMNS)
     table = pd.DataFrame(

@@ -20,6 +20,7 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     Raises:
         UserError: If the file is empty, not UTF-8, no table, or lacks a column.
+
     """
     content = path.read_bytes()
     if not content.strip():
@@ -42,7 +43,9 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             remedy="fetch the official file again, or convert it: iconv -f cp1252 -t utf-8",
         ) from error
     try:
-        table = pd.read_csv(BytesIO(content), dtype="str", keep_default_na=False, encoding="utf-8-sig")
+        table = pd.read_csv(
+            BytesIO(content), dtype="str", keep_default_na=False, encoding="utf-8-sig"
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise UserError("The file is no CSV table.", where=str(path), found=str(error)) from error
     missing = [name for name in columns if name not in table.columns]
@@ -76,6 +79,7 @@ def finish_table(
     Raises:
         UserError: If an utterance number is no integer, a turn stands twice, or an emotion is
             unknown.
+
     """
     table = table.assign(emotion=table["emotion"].str.strip().str.lower())
     unknown = ~table["emotion"].isin(label_set.emotions)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
+
 from erc_kedro.modelling.features import FeatureStore
 
 
@@ -16,6 +17,7 @@ class FeatureStoreDataset(AbstractDataset[NoReturn, FeatureStore]):
           type: erc_kedro.datasets.FeatureStoreDataset
           path: data/04_feature/store
         ```
+
     """
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:

@@ -18,6 +18,7 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
           backend: bank
           options: {corpus: "{corpus}"}
         ```
+
     """
 
     def __init__(

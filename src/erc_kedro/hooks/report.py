@@ -104,4 +104,3 @@ def _difference(row: pd.Series, metric: str) -> str:
         f"{row[f'{metric}_difference']:+.1f} [{row[f'{metric}_ci_low']:+.1f}, "
         f"{row[f'{metric}_ci_high']:+.1f}] p {'< .001' if p < 0.001 else f'= {p:.3f}'}"
     )
-

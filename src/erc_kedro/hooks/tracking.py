@@ -1,6 +1,8 @@
 """The experiment in MLflow: kedro-mlflow's parent run, and one child run per arm."""
 
+import logging
 import os
+from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -21,6 +23,9 @@ from erc_kedro.tracking.runs import (
     validation_metrics,
 )
 
+for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when imported
+    logging.getLogger(_library).setLevel(logging.WARNING)
+
 
 class ExperimentTracking(MlflowHook):
     """kedro-mlflow's hook, with flattened typed parameters, true provenance and child runs.
@@ -40,12 +45,7 @@ class ExperimentTracking(MlflowHook):
         self._project = context.project_path
         loader = context.config_loader
         loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
-        config = dict(loader["mlflow"])
-        server = dict(config.get("server") or {})
-        if server.get("mlflow_tracking_uri") is None:
-            store = f"sqlite:///{self._project / 'mlflow.db'}"
-            server["mlflow_tracking_uri"] = os.environ.get("MLFLOW_TRACKING_URI", store)
-        loader["mlflow"] = config | {"server": server}
+        loader["mlflow"] = _with_local_store(loader["mlflow"], self._project)
         super().after_context_created(context)
 
     @hook_impl
@@ -138,6 +138,26 @@ class ExperimentTracking(MlflowHook):
 
     def _log_param(self, name: str, value: Any) -> None:
         """Do nothing: parameters were logged, flattened, when the run started."""
+
+
+def _with_local_store(config: dict[str, Any], project: Path) -> dict[str, Any]:
+    """Return the MLflow configuration with a store in the project if none is named.
+
+    Its address and that of its artifacts are absolute: relative ones follow the working folder.
+    """
+    server = dict(config.get("server") or {})
+    if server.get("mlflow_tracking_uri") is not None:
+        return config
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return config | {"server": server | {"mlflow_tracking_uri": uri}}
+    tracking = dict(config.get("tracking") or {})
+    experiment = dict(tracking.get("experiment") or {})
+    place = {"artifact_location": (project / "mlartifacts").as_uri()}
+    experiment["create_experiment_kwargs"] = place
+    return config | {
+        "server": server | {"mlflow_tracking_uri": f"sqlite:///{project / 'mlflow.db'}"},
+        "tracking": tracking | {"experiment": experiment},
+    }
 
 
 def _plain(value: Any) -> Any:

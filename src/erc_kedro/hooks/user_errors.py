@@ -2,6 +2,8 @@
 
 import sys
 from difflib import get_close_matches
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any
 
@@ -25,6 +27,7 @@ class UserErrors:
     def after_context_created(self, context: KedroContext) -> None:
         """From here on, an error of the user's ends the command with its message alone."""
         sys.excepthook = _say_user_errors
+        self._data = context.project_path / "data"
 
     @hook_impl
     def before_pipeline_run(
@@ -34,6 +37,7 @@ class UserErrors:
 
         Raises:
             UserError: If something cannot work; nothing was run then.
+
         """
         if "ParallelRunner" in str(run_params.get("runner")):
             raise UserError(
@@ -42,19 +46,39 @@ class UserErrors:
                 found="ParallelRunner, whose worker processes run no hooks: MLflow would miss them",
                 remedy="leave out --runner",
             )
+        check_writable(self._data)
         names = run_params.get("pipeline_names") or ["__default__"]
         inputs = set().union(*(pipelines[name].inputs() for name in names))
         check_paths(run_params.get("runtime_params") or {}, inputs, catalog)
         check_fresh(pipeline, catalog)
 
 
-def check_paths(
-    runtime_params: dict[str, Any], inputs: set[str], catalog: CatalogProtocol
-) -> None:
+def check_writable(folder: Path) -> None:
+    """Refuse a data folder that cannot be written to, before hours of work are lost on it.
+
+    Raises:
+        UserError: With what the operating system says.
+
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            "The data folder cannot be written.",
+            where=str(folder),
+            found=str(error),
+            remedy="check owner, permissions and free space of the folder",
+        ) from error
+
+
+def check_paths(runtime_params: dict[str, Any], inputs: set[str], catalog: CatalogProtocol) -> None:
     """Refuse a --params path that no node of the pipeline reads (Kedro ignores it).
 
     Raises:
         UserError: Naming the nearest path that is read.
+
     """
     groups = {name.removeprefix("params:") for name in inputs if name.startswith("params:")}
     for path in flatten(runtime_params):
@@ -78,6 +102,7 @@ def check_fresh(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 
     Raises:
         UserError: If a partial run would read outputs that were made from other raw data.
+
     """
     corpus = corpus_of(pipeline)
     if corpus is None or f"{corpus}.corpus_card" not in pipeline.inputs():

@@ -19,6 +19,7 @@ class FakeLanguageModel:
 
     Args:
         spoil_every: Each request whose number is a multiple of this gets no JSON; 0 spoils none.
+
     """
 
     def __init__(self, spoil_every: int = 0) -> None:
@@ -47,5 +48,6 @@ class FakeLanguageModel:
     @staticmethod
     def _words(rng: np.random.Generator) -> str:
         return " ".join(
-            "".join(rng.choice(_SYLLABLES, size=rng.integers(2, 4))) for _ in range(rng.integers(5, 9))
+            "".join(rng.choice(_SYLLABLES, size=rng.integers(2, 4)))
+            for _ in range(rng.integers(5, 9))
         )

@@ -13,6 +13,7 @@ class LanguageModel(Protocol):
     Attributes:
         name: What is recorded as the writer of a completion.
         stored_specs: The only specs it can answer, or None if it can write to any spec.
+
     """
 
     name: str
@@ -23,5 +24,6 @@ class LanguageModel(Protocol):
 
         Raises:
             UserError: If a request cannot be answered at all.
+
         """
         ...

@@ -62,6 +62,7 @@ class ContextualHead(nn.Module):
 
         Returns:
             Logits of shape (utterances, labels).
+
         """
         own = self.project(features)
         padded = own.new_zeros(*mask.shape, own.shape[-1]).index_put((mask,), own)
@@ -78,6 +79,7 @@ class ContextualClassifier:
         settings: Of the head and its training.
         objective: Settings of the loss.
         device: Where to compute.
+
     """
 
     def __init__(
@@ -107,21 +109,26 @@ class ContextualClassifier:
 
         Returns:
             The state to predict from, on the CPU, and (step, loss) pairs.
+
         """
         settings, device = self._settings, self._device
         objective = Objective(training_set, real, self._label_set, self._objective).to(device)
         reference = torch.from_numpy(self._features.of(real["text"]))
         mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
-        inputs = ((torch.from_numpy(self._features.of(training_set["text"])) - mean) / scale).to(device)
+        inputs = ((torch.from_numpy(self._features.of(training_set["text"])) - mean) / scale).to(
+            device
+        )
         codes = torch.from_numpy(self._label_set.codes(training_set["emotion"])).to(device)
         sources = source_codes(training_set).to(device)
-        weights = torch.tensor(training_set["weight"].to_numpy(), dtype=torch.float32, device=device)
+        weights = torch.tensor(
+            training_set["weight"].to_numpy(), dtype=torch.float32, device=device
+        )
         dialogues = _row_ranges(training_set)
         steps = scaled_steps(settings.steps, real_fraction, settings.step_scaling)
         history: History = []
         with seeded(seed):
             head = ContextualHead(inputs.shape[1], len(self._label_set), settings).to(device)
-            parameters = list(head.parameters())
+            parameters: list[torch.Tensor] = list(head.parameters())
             optimiser = torch.optim.AdamW(
                 parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
             )
@@ -130,7 +137,8 @@ class ContextualClassifier:
             )
             average = [parameter.detach().clone() for parameter in parameters]
             head.train()
-            batches = _batches(len(dialogues), settings.batch_dialogues, seed)
+            per_pass = math.ceil(real["dialogue_id"].nunique() / settings.batch_dialogues)
+            batches = _batches(len(dialogues), per_pass, seed)
             for step, chosen in zip(range(1, steps + 1), batches, strict=False):
                 rows, mask = _collate([dialogues[i] for i in chosen])
                 rows, mask = rows.to(device), mask.to(device)
@@ -160,6 +168,7 @@ class ContextualClassifier:
 
         Returns:
             float64 of shape (rows, labels).
+
         """
         head = ContextualHead(len(state["mean"]), len(self._label_set), self._settings)
         weights = {
@@ -169,7 +178,9 @@ class ContextualClassifier:
         }
         head.load_state_dict(weights)
         head.to(self._device).eval()
-        inputs = (torch.from_numpy(self._features.of(dialogues["text"])) - state["mean"]) / state["scale"]
+        inputs = (torch.from_numpy(self._features.of(dialogues["text"])) - state["mean"]) / state[
+            "scale"
+        ]
         ranges = _row_ranges(dialogues)
         parts = []
         for start in range(0, len(ranges), 128):
@@ -195,9 +206,8 @@ def _collate(dialogues: list[range]) -> tuple[torch.Tensor, torch.Tensor]:
     return rows, torch.arange(int(lengths.max())) < lengths[:, None]
 
 
-def _batches(n: int, size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield batches of about the given size for ever, every dialogue once per pass."""
+def _batches(n: int, per_pass: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield batches for ever: every pass over n dialogues in the same number of batches."""
     rng = np.random.default_rng([seed, 4])
-    per_pass = math.ceil(n / size)
     while True:
-        yield from np.array_split(rng.permutation(n), per_pass)
+        yield from np.array_split(rng.permutation(n), min(per_pass, n))

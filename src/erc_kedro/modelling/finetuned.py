@@ -42,6 +42,7 @@ class FineTunedClassifier:
         settings: Of the encoder and its training.
         objective: Settings of the loss.
         device: Where to compute.
+
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class FineTunedClassifier:
         objective = Objective(training_set, real, self._label_set, self._objective).to(device)
         codes = torch.from_numpy(self._label_set.codes(training_set["emotion"])).to(device)
         sources = source_codes(training_set).to(device)
-        weights = torch.tensor(training_set["weight"].to_numpy(), dtype=torch.float32, device=device)
+        weights = torch.tensor(
+            training_set["weight"].to_numpy(), dtype=torch.float32, device=device
+        )
         steps = scaled_steps(settings.steps, real_fraction, settings.step_scaling)
         history: History = []
         with seeded(seed):

@@ -23,6 +23,7 @@ class ObjectiveSettings(ParameterGroup):
         prior_correction: Whether logits learn relative to the label prior of the sample's own
             source, real or synthetic, and predict with the real one.
         prior_smoothing: Utterances added to every label's count before a prior is taken.
+
     """
 
     class_weight_power: Annotated[float, Field(ge=0, le=1)]
@@ -36,7 +37,9 @@ class ContextualSettings(ParameterGroup):
     Attributes:
         steps: Optimiser steps, the same in every arm, when all of real train is used.
         step_scaling: Steps are multiplied by real fraction to this power.
-        batch_dialogues: Dialogues in a batch.
+        batch_dialogues: Real dialogues in a batch. What an arm adds comes on top: all arms pass
+            over their data equally often in the same number of steps, so that added dialogues
+            never push real ones out.
         width: Hidden width.
         kernel: Turns that the context convolution sees at once, an odd number.
         input_dropout: Dropout on the features.
@@ -46,6 +49,7 @@ class ContextualSettings(ParameterGroup):
         weight_decay: Of AdamW.
         average_decay: Decay of the running average of weights that is kept (EMA).
         clip_norm: Largest gradient norm.
+
     """
 
     steps: PositiveInt
@@ -79,6 +83,7 @@ class FineTunedSettings(ParameterGroup):
         dropout: Before the classification layer.
         clip_norm: Largest gradient norm.
         precision: Of the forward pass: bfloat16 under autocast, or float32.
+
     """
 
     encoder: str
@@ -94,3 +99,22 @@ class FineTunedSettings(ParameterGroup):
     dropout: Probability
     clip_norm: PositiveFloat
     precision: Literal["bfloat16", "float32"]
+
+
+class ClassifierSettings(ParameterGroup):
+    """Which classifier, and the settings of each kind.
+
+    Attributes:
+        classifier: "contextual" on frozen features, or "finetuned".
+        device: "auto", "cpu" or "cuda".
+        objective: The loss.
+        contextual: Settings of the contextual classifier.
+        finetuned: Settings of the fine-tuned encoder.
+
+    """
+
+    classifier: Literal["contextual", "finetuned"]
+    device: str
+    objective: ObjectiveSettings
+    contextual: ContextualSettings
+    finetuned: FineTunedSettings

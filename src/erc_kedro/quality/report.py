@@ -1,5 +1,6 @@
 """Hold checks up to their tables, and say in plain values what came out."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
@@ -8,6 +9,9 @@ import great_expectations as gx
 from great_expectations.data_context.types.base import ProgressBarsConfig
 
 from erc_kedro.quality.suites import Check
+
+# It sets its own level when imported, to tell of a temporary folder.
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
 
 @cache
@@ -23,6 +27,7 @@ def run_checks(checks: Iterable[Check]) -> dict[str, Any]:
     Returns:
         success (no critical failure), evaluated, successful, success_percent, and expectations:
         one entry each with check, expectation, column, severity, success, wanted and observed.
+
     """
     entries = [entry for check in checks for entry in _validate(check)]
     successful = sum(entry["success"] for entry in entries)
@@ -44,7 +49,9 @@ def _validate(check: Check) -> list[dict[str, Any]]:
     sources = _context().data_sources
     source = sources.add_or_update_pandas(name="pandas")
     asset = source.add_dataframe_asset(name=check.name)
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": check.table})
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch(
+        {"dataframe": check.table}
+    )
     suite = gx.ExpectationSuite(name=check.name, expectations=list(check.expectations))
     results = batch.validate(suite).to_json_dict()["results"]
     return [_entry(check.name, result) for result in results]

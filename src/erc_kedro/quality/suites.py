@@ -42,8 +42,9 @@ def structure_checks(
         max_words: The most words an utterance may have.
         severity: Of every expectation.
         prefix: What the table is, for the names of the checks.
+
     """
-    table = utterances.assign(n_words=utterances["text"].str.split().str.len())
+    table = utterances.assign(n_words=utterances["text"].map(lambda text: len(text.split())))
     of_utterances: list[Any] = [
         gxe.ExpectTableRowCountToBeBetween(min_value=1, severity=severity),
         gxe.ExpectCompoundColumnsToBeUnique(column_list=["dialogue_id", "turn"], severity=severity),
@@ -91,6 +92,7 @@ def plan_checks(
         min_accepted: Least share of the planned dialogues that must be accepted.
         max_share_deviation: Most that an emotion's share may deviate from its target.
         max_kl: Largest Kullback-Leibler divergence of the emotions from the target, in nats.
+
     """
     checks = [
         Check(

@@ -21,6 +21,7 @@ class ExperimentRuns:
         client: Of the tracking server.
         parent_id: Id of the parent run, which somebody else starts and ends.
         tags: Tags that the parent and every child carry.
+
     """
 
     def __init__(self, client: MlflowClient, parent_id: str, tags: Mapping[str, str]) -> None:
@@ -71,7 +72,10 @@ class ExperimentRuns:
             self._client.log_batch(run_id, params=params[start : start + _BATCH])
 
     def log_metrics(
-        self, run_id: str, values: Mapping[str, float], series: Mapping[str, list[float]] | None = None
+        self,
+        run_id: str,
+        values: Mapping[str, float],
+        series: Mapping[str, list[float]] | None = None,
     ) -> None:
         """Log single values, and series with the position in the list as step."""
         now = int(time.time() * 1000)
@@ -100,6 +104,7 @@ def arm_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str,
 
     Returns:
         test_<metric> and test_<metric>_std; and test_<metric>_per_seed as series.
+
     """
     single: dict[str, float] = {}
     series: dict[str, list[float]] = {}

@@ -10,6 +10,7 @@ from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.experiment import AUGMENTED, ExperimentParameters
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, scores
+from erc_kedro.core.mixing import by_seed
 
 _COUNTS = ("hits", "predicted", "true")
 
@@ -23,13 +24,14 @@ def evaluate(
         The counts that every score is made of, one row per seed, dialogue and emotion (hits,
         predicted, true); and the metrics: seeds, metrics {name: {mean, std, per_seed}} as
         fractions of 1, and the confusion matrix, mean over seeds, true emotions in rows.
+
     """
     label_set = label_set_of(corpus_card)
     keys = ["dialogue_id", "turn"]
     truth = label_set.codes(test_dialogues["emotion"], where="test")
     rows = [
         test_dialogues[keys].merge(own, on=keys, how="left", validate="1:1")["predicted"]
-        for _, own in predictions.groupby("seed")
+        for _, own in by_seed(predictions)
     ]
     predicted = np.stack([label_set.codes(row, where="predictions") for row in rows])
     dialogue, ids = pd.factorize(test_dialogues["dialogue_id"])
@@ -62,11 +64,12 @@ def compare(
         per_seed}}}, comparisons (arm, baseline, metric, difference, ci95, p_value, p_adjusted,
         smallest_detectable), and smallest_detectable of the augmented arm by metric: the true
         difference that this test set and these seeds would show with 80 % power.
+
     """
     label_set = label_set_of(corpus_card)
     counts = {arm: _from_table(table, label_set) for arm, table in dialogue_scores.items()}
     baseline, *others = counts
-    comparisons = [
+    comparisons: list[dict[str, Any]] = [
         {
             "arm": arm,
             "baseline": baseline,
@@ -137,7 +140,7 @@ def _metrics(counts: Floats, label_set: LabelSet) -> dict[str, dict[str, Any]]:
     per_seed = [scores(own, label_set.emotions) for own in counts.sum(1)]
     metrics = {}
     for name in per_seed[0]:
-        values = [row[name] for row in per_seed]
+        values = [float(row[name]) for row in per_seed]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         metrics[name] = {"mean": float(np.mean(values)), "std": spread, "per_seed": values}
     return metrics

@@ -19,12 +19,11 @@ from erc_kedro.core.prompts import (
 )
 from erc_kedro.core.specs import (
     DialogueSpec,
-    TransitionModel,
     plan_specs,
     select_specs,
-    speaker_orders,
     target_shares,
 )
+from erc_kedro.core.transitions import TransitionModel, speaker_orders
 from erc_kedro.llm import WRITERS
 from erc_kedro.llm.protocol import LanguageModel
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
@@ -49,6 +48,7 @@ def plan_dialogues(
 
     Raises:
         UserError: If fewer stored specs are there than asked for.
+
     """
     label_set = label_set_of(corpus_card)
     train_shares = label_set.shares(train_dialogues["emotion"])
@@ -126,6 +126,7 @@ def parse_completions(
     Returns:
         A dialogue table with the columns strategy, model and parse_error. A completion that
         holds no dialogue is kept as one row: its text, and the reason in parse_error.
+
     """
     strategies = {spec["id"]: spec["strategy"] for spec in specs}
     tables = []

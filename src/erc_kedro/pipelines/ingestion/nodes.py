@@ -24,6 +24,7 @@ def split_corpus(
 
     Raises:
         UserError: If a split is too small.
+
     """
     card: dict[str, Any] = {
         "corpus": raw.name,

@@ -6,8 +6,8 @@ import pandas as pd
 
 from erc_kedro.core import mixing
 from erc_kedro.core.corpus import label_set_of
-from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.experiment import ExperimentParameters
+from erc_kedro.core.mixing import Recipe
 
 
 def draw_real_train(
@@ -17,6 +17,7 @@ def draw_real_train(
 
     Returns:
         One dialogue table for all seeds, told apart by the column `seed`.
+
     """
     return pd.concat(
         [
@@ -48,12 +49,13 @@ def mix(
     Returns:
         One dialogue table for all seeds with columns `seed` and `weight`, and its summary: means
         over seeds of dialogues and of utterances, by source and by emotion.
+
     """
     label_set = label_set_of(corpus_card)
     training_sets = pd.concat(
         [
-            mixing.mix(real, synthetic_dialogues, recipe, augmented, label_set, int(seed))
-            for seed, real in real_train.groupby("seed")
+            mixing.mix(real, synthetic_dialogues, recipe, augmented, label_set, seed)
+            for seed, real in mixing.by_seed(real_train)
         ],
         ignore_index=True,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.mixing import by_seed
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 
 States = dict[int, dict[str, Any]]
@@ -27,23 +28,25 @@ def train(
 
     Returns:
         The state of each seed's classifier, and the loss by seed and step.
+
     """
     from erc_kedro.modelling.open import open_classifier
 
     label_set = label_set_of(corpus_card)
     classifier = open_classifier(training, features, label_set)
     n_train = corpus_card["splits"]["train"]["dialogues"]
+    real_by_seed = dict(by_seed(real_train))
     states, histories = {}, []
-    for seed, training_set in training_sets.groupby("seed"):
+    for seed, training_set in by_seed(training_sets):
         started = time.monotonic()
-        real = real_train[real_train["seed"] == seed]
-        states[int(seed)], history = classifier.fit(
-            training_set.reset_index(drop=True),
-            real.reset_index(drop=True),
-            seed=int(seed),
+        real = real_by_seed[seed]
+        states[seed], history = classifier.fit(
+            training_set,
+            real,
+            seed=seed,
             real_fraction=real["dialogue_id"].nunique() / n_train,
         )
-        histories.append(pd.DataFrame(history, columns=["step", "loss"]).assign(seed=int(seed)))
+        histories.append(pd.DataFrame(history, columns=["step", "loss"]).assign(seed=seed))
         logger.info(
             "seed %d: %d utterances, %d steps, %.1f s",
             seed,
@@ -66,6 +69,7 @@ def predict(
     Returns:
         One row per seed and utterance: seed, dialogue_id, turn, predicted, and the probability
         of every emotion, p_<emotion>.
+
     """
     from erc_kedro.modelling.open import open_classifier
 

@@ -31,6 +31,7 @@ def check_corpus(
 
     Returns:
         The report of `quality.report.run_checks`, with what the reader found, per split.
+
     """
     from erc_kedro.quality.report import run_checks
     from erc_kedro.quality.suites import structure_checks
@@ -79,6 +80,7 @@ def validate(
         The accepted dialogues; the refused ones with a column `reasons`; and the report:
         what `quality.report.run_checks` returns, numbers of planned, accepted and refused
         dialogues, refusals by rule, and label shares by strategy.
+
     """
     from erc_kedro.quality.report import run_checks
     from erc_kedro.quality.suites import plan_checks, structure_checks
@@ -87,9 +89,10 @@ def validate(
     by_id = {spec.id: spec for spec in planned}
     label_set = label_set_of(corpus_card)
     parsed = raw_synthetic_dialogues["parse_error"] == ""
-    verdicts: dict[str, list[Refusal]] = {
-        row.dialogue_id: [Refusal(row.dialogue_id, "unparseable", row.parse_error)]
-        for row in raw_synthetic_dialogues[~parsed].itertuples()
+    unparsed = raw_synthetic_dialogues[~parsed]
+    verdicts = {
+        str(spec_id): [Refusal(str(spec_id), "unparseable", str(problem))]
+        for spec_id, problem in zip(unparsed["dialogue_id"], unparsed["parse_error"], strict=True)
     }
     verdicts |= refusals(
         dialogues_of(raw_synthetic_dialogues[parsed]),
@@ -160,10 +163,11 @@ def gate(validation_report: dict[str, Any], corpus_card: dict[str, Any]) -> dict
 
     Raises:
         UserError: If a critical expectation failed; each is named with what was observed.
+
     """
     failed = [
-        f"{entry['expectation']} ({entry['check']}{', ' + entry['column'] if entry['column'] else ''})"
-        f": observed {entry['observed']}, wanted {entry['wanted']}"
+        f"{entry['expectation']} ({entry['check']}, {entry['column'] or 'table'}): "
+        f"observed {entry['observed']}, wanted {entry['wanted']}"
         for entry in validation_report["expectations"]
         if not entry["success"] and entry["severity"] == "critical"
     ]

@@ -1,0 +1,70 @@
+"""The configuration that ships is complete, typed and says how to use it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from erc_kedro.core.experiment import ExperimentParameters
+from erc_kedro.core.mixing import Recipe
+from erc_kedro.pipelines.generation.parameters import GenerationParameters
+from erc_kedro.pipelines.training.parameters import TrainingParameters
+from erc_kedro.pipelines.validation.nodes import REFUSED_ROWS
+from tests.conftest import ROOT, Project
+
+FILES = sorted((ROOT / "conf").glob("*/parameters*.yml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_every_parameter_file_opens_with_the_command_that_uses_it(path: Path) -> None:
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# kedro run ")
+
+
+@pytest.mark.parametrize("env", ["base", "test", "gpu"])
+def test_every_environment_gives_valid_parameters(project: Project, env: str) -> None:
+    bootstrap_project(project.path)
+    with KedroSession.create(project.path, env=env) as session:
+        params: dict[str, Any] = session.load_context().params
+    corpus = params["meld"]
+    assert isinstance(corpus["experiment"], ExperimentParameters)
+    assert isinstance(corpus["training"], TrainingParameters)
+    assert isinstance(corpus["generation"], GenerationParameters)
+    assert isinstance(corpus["augmented"], Recipe)
+    assert corpus["training"].classifier == ("finetuned" if env == "gpu" else "contextual")
+    n = 1
+    for table in corpus["generation"].attributes.values():
+        assert len(set(table)) == len(table)
+        n *= len(table)
+    assert n > 5000
+
+
+def test_the_defaults_are_those_that_the_documentation_names() -> None:
+    mixing = yaml.safe_load((ROOT / "conf/base/parameters_mixing.yml").read_text())["meld"]
+    assert mixing["experiment"]["n_seeds"] == 5
+    assert mixing["augmented"] == {
+        "extra": "synthetic",
+        "strategy": "balanced",
+        "ratio": None,
+        "loss_weight": 0.5,
+    }
+
+
+def test_the_gate_names_the_place_where_the_catalog_keeps_refused_rows() -> None:
+    catalog = yaml.safe_load((ROOT / "conf/base/catalog_validation.yml").read_text())
+    assert catalog["{corpus}.refused_dialogues"]["filepath"] == REFUSED_ROWS
+
+
+def test_nobody_phones_home() -> None:
+    import os
+
+    import erc_kedro
+
+    assert erc_kedro.__version__
+    assert os.environ["DO_NOT_TRACK"] == "true"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
+    assert yaml.safe_load((ROOT / ".telemetry").read_text()) == {"consent": False}

@@ -1,0 +1,173 @@
+"""Bad input, bad parameters and bad synthetic dialogues: one clear error, nothing lost."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from kedro.validation.exceptions import ParameterValidationError
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.corpora import CORPORA
+from tests.conftest import Project
+
+SPOILT = """
+"{corpus}.language_model":
+  type: erc_kedro.datasets.LanguageModelDataset
+  backend: fake
+  options: {spoil_every: 3}
+"""
+
+
+def test_a_parameter_path_that_nothing_reads_is_refused_before_any_run(project: Project) -> None:
+    with pytest.raises(UserError) as caught:
+        project.run("augment_meld", {"meld": {"augmnted": {"ratio": 1}}})
+    assert "meld.augmnted.ratio" in str(caught.value)
+    assert "did you mean meld.augmented.ratio?" in str(caught.value)
+    assert project.runs() == []
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        ("augmented", "ratio", "much"),
+        ("augmented", "ratio", -0.5),
+        ("augmented", "loss_weight", 0),
+        ("augmented", "rato", 1),
+        ("experiment", "real_fraction", 0),
+        ("experiment", "real_fraction", 1.5),
+        ("experiment", "n_seeds", 0),
+        ("validation", "min_accepted", 2),
+    ],
+)
+def test_a_parameter_of_wrong_type_range_or_name_is_refused(
+    project: Project, group: str, name: str, value: Any
+) -> None:
+    with pytest.raises(ParameterValidationError, match=f"meld.{group}"):
+        project.run("augment_meld", {"meld": {group: {name: value}}})
+    assert project.runs() == []
+
+
+def test_an_unknown_pipeline_names_the_near_ones(project: Project) -> None:
+    with pytest.raises(ValueError, match="augment_meld"):
+        project.run("augment_mel")
+
+
+def test_a_partial_corpus_folder_stops_the_run_at_once(project: Project) -> None:
+    folder = project.path / "data/01_raw/meld"
+    folder.mkdir(parents=True)
+    (folder / "dev_sent_emo.csv").write_text("half a corpus")
+    with pytest.raises(UserError, match="incomplete") as caught:
+        project.run("augment_meld")
+    assert "train_sent_emo.csv" in str(caught.value)
+    assert project.runs() == []
+
+
+def test_files_that_are_not_the_official_ones_stop_the_run_at_once(project: Project) -> None:
+    folder = project.path / "data/01_raw/meld"
+    folder.mkdir(parents=True)
+    for name in CORPORA["meld"].files.values():
+        (folder / name).write_text("something else")
+    with pytest.raises(UserError, match="not the official one"):
+        project.run("augment_meld")
+
+
+def test_a_data_folder_that_cannot_be_written_stops_the_run_at_once(project: Project) -> None:
+    (project.path / "data").rename(project.path / "elsewhere")
+    (project.path / "data").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot be written"):
+        project.run("augment_meld")
+
+
+def test_a_split_too_small_to_train_is_refused(project: Project) -> None:
+    with pytest.raises(UserError, match="too small") as caught:
+        project.run("prepare_meld", {"meld": {"ingestion": {"min_dialogues": 100}}})
+    assert "dev" in str(caught.value)
+
+
+def test_an_encoder_folder_that_is_none_is_refused(project: Project) -> None:
+    nothing = project.path / "no_encoder"
+    nothing.mkdir()
+    with pytest.raises(UserError, match="holds no encoder"):
+        project.run("augment_meld", {"meld": {"encoding": {"encoder": str(nothing)}}})
+
+
+def test_a_ratio_beyond_the_data_fails_the_arm_and_the_run_with_the_largest_one(
+    project: Project,
+) -> None:
+    with pytest.raises(UserError, match="at most 0") as caught:
+        project.run("augment_meld", {"meld": {"augmented": {"ratio": 3.0}}})
+    runs = project.runs()
+    parent = runs[-1]
+    assert parent.info.status == "FAILED"
+    assert all(run.info.status in {"FAILED", "FINISHED"} for run in runs)
+    failed = [run for run in runs[:-1] if run.info.status == "FAILED"]
+    assert failed
+    assert all("ratio is beyond" in run.data.tags["error"] for run in [parent, *failed])
+    largest = float(str(caught.value).split("at most ")[1].split()[0])
+    project.run("augment_meld", {"meld": {"augmented": {"ratio": largest}}})
+
+
+def test_more_dialogues_than_the_bank_holds_says_how_many_are_missing(project: Project) -> None:
+    with pytest.raises(UserError, match="80 dialogues are missing"):
+        project.run("generate_meld", {"meld": {"generation": {"dialogues": {"balanced": 500}}}})
+
+
+def test_refused_dialogues_are_kept_and_the_gate_stops_before_any_arm(
+    project: Project, overlay: Callable[[str, str], None]
+) -> None:
+    overlay("catalog.yml", SPOILT)
+    with pytest.raises(UserError) as caught:
+        project.run("augment_meld")
+    said = str(caught.value)
+    assert "expect_column_values_to_be_between (plan, accepted_share)" in said
+    assert "wanted" in said
+    assert "observed" in said
+    where = Path(said.split("refused rows: ")[1].split("\n", maxsplit=1)[0])
+    refused = pd.read_parquet(project.path / where)
+    assert refused["dialogue_id"].nunique() == 52 // 3
+    assert refused["reasons"].str.startswith("unparseable: no JSON object").all()
+    assert (refused["text"] == "I would rather not.").all()
+    [parent] = project.runs()
+    assert parent.info.status == "FAILED"
+    assert parent.data.metrics["refused_unparseable"] == 52 // 3
+    report = json.loads(project.read("08_reporting/meld/validation_report.json"))
+    assert report["success"] is False
+    assert not (project.path / "data/06_models").exists()
+
+
+def test_a_back_end_that_writes_fills_the_planned_shares(
+    project: Project, overlay: Callable[[str, str], None]
+) -> None:
+    overlay("catalog.yml", SPOILT.replace("3", "0"))
+    project.run("generate_meld", {"meld": {"generation": {"dialogues": {"balanced": 300}}}})
+    made = pd.read_parquet(project.path / "data/03_primary/meld/synthetic_dialogues.parquet")
+    balanced = made[made["strategy"] == "balanced"]
+    assert balanced["dialogue_id"].nunique() == 300
+    shares = balanced["emotion"].value_counts(normalize=True)
+    assert shares.min() > 1 / 7 - 0.03
+    assert shares.max() < 1 / 7 + 0.03
+
+
+def test_outputs_of_other_raw_data_are_not_gone_on_from(project: Project) -> None:
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    project.run("generate_meld")
+    card = project.path / "data/02_intermediate/meld/corpus_card.json"
+    card.write_text(card.read_text().replace('"digest": "', '"digest": "other'))
+    bootstrap_project(project.path)
+    with (
+        KedroSession.create(project.path, env="test") as session,
+        pytest.raises(UserError, match="other raw data"),
+    ):
+        session.run(pipeline_names=["augment_meld"], from_nodes=["meld.encoding.collect_texts"])
+
+
+def test_the_command_line_says_an_error_of_the_users_without_a_traceback(project: Project) -> None:
+    done = project.kedro("run", "--pipeline=augment_meld", "--params=meld.augmnted.ratio=1")
+    assert done.returncode != 0
+    assert "did you mean meld.augmented.ratio?" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,136 @@
+"""Properties of the pipelines' graph and of the source tree."""
+
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+from kedro.pipeline import Pipeline
+
+from erc_kedro.core.experiment import ARMS
+from erc_kedro.core.parameters import ParameterGroup
+from erc_kedro.corpora import CORPORA
+from erc_kedro.pipeline_registry import register_pipelines
+from tests.conftest import ROOT
+
+PIPELINES = register_pipelines()
+AUGMENT = PIPELINES["augment_meld"]
+HEAVY = ("torch", "transformers", "great_expectations", "optuna", "sklearn")
+
+
+def test_every_corpus_has_the_same_pipelines() -> None:
+    for corpus in CORPORA:
+        for verb in ("prepare", "generate", "augment"):
+            assert f"{verb}_{corpus}" in PIPELINES
+    assert {n.name for n in PIPELINES["__default__"].nodes} == {n.name for n in AUGMENT.nodes}
+
+
+def test_test_labels_are_read_by_evaluation_alone() -> None:
+    readers = {n.name for n in AUGMENT.nodes if "meld.test_dialogues" in n.inputs}
+    assert readers == {f"meld.{arm}.evaluation.evaluate" for arm in ARMS}
+    raw = {n.name for n in AUGMENT.nodes if "meld.raw" in n.inputs}
+    assert raw == {"meld.ingestion.split_corpus"}
+
+
+def test_nothing_before_evaluation_depends_on_dev_labels() -> None:
+    assert not [n.name for n in AUGMENT.nodes if "meld.dev_dialogues" in n.inputs]
+
+
+def test_every_arm_waits_for_the_gate_and_shares_the_real_dialogues() -> None:
+    for arm in ARMS:
+        [mix] = [n for n in AUGMENT.nodes if n.name == f"meld.{arm}.mixing.mix"]
+        assert {"meld.validation_gate", "meld.real_train", f"params:meld.{arm}"} <= set(mix.inputs)
+
+
+def test_arms_differ_in_their_recipe_alone() -> None:
+    def shape(arm: str) -> set[str]:
+        own = AUGMENT.only_nodes_with_namespaces([f"meld.{arm}"])
+        names = own.inputs() | own.all_outputs() | {n.name for n in own.nodes}
+        own_recipe = f"params:meld.{arm}"
+        return {name.replace(f"meld.{arm}.", "meld.ARM.") for name in names if name != own_recipe}
+
+    shapes = [shape(arm) - {"params:meld.augmented"} for arm in ARMS]
+    assert all(found == shapes[0] for found in shapes)
+
+
+def test_stages_run_by_namespace() -> None:
+    for stage in ("ingestion", "generation", "validation", "encoding", "mixing", "evaluation"):
+        assert AUGMENT.only_nodes_with_namespaces([f"meld.{stage}"]).nodes
+
+
+@pytest.mark.parametrize("node", AUGMENT.nodes, ids=lambda n: n.name)
+def test_annotations_resolve_at_run_time(node: typing.Any) -> None:
+    hints = typing.get_type_hints(node.func)
+    groups = [h for h in hints.values() if isinstance(h, type) and issubclass(h, ParameterGroup)]
+    wanted = [name for name in node.inputs if name.startswith("params:")]
+    assert len(groups) == len(wanted), "every parameter input is a typed group"
+
+
+def test_parameter_groups_refuse_unknown_names() -> None:
+    def below(group: type[ParameterGroup]) -> list[type[ParameterGroup]]:
+        return [group, *(b for child in group.__subclasses__() for b in below(child))]
+
+    for group in below(ParameterGroup):
+        assert group.model_config["extra"] == "forbid"
+
+
+def test_every_dataset_is_in_the_catalog_with_a_layer() -> None:
+    import yaml
+
+    entries: dict[str, dict[str, typing.Any]] = {}
+    for path in (ROOT / "conf/base").glob("catalog*.yml"):
+        entries |= yaml.safe_load(path.read_text())
+    for name in datasets(AUGMENT):
+        matching = [key for key in entries if matches(key, name)]
+        assert matching, f"{name} has no catalog entry: it would not outlive the run"
+        for key in matching:
+            assert entries[key]["metadata"]["kedro-viz"]["layer"]
+
+
+def datasets(pipeline: Pipeline) -> list[str]:
+    return [name for name in pipeline.datasets() if not name.startswith("params:")]
+
+
+def matches(pattern: str, name: str) -> bool:
+    expression = re.sub(r"\\{\w+\\}", r"[^.]+", re.escape(pattern))
+    return re.fullmatch(expression, name) is not None
+
+
+def test_no_corpus_is_named_outside_its_room() -> None:
+    names = re.compile(r"(?<![a-z])(meld|emorynlp|iemocap)(?![a-z])", flags=re.IGNORECASE)
+    for path in (ROOT / "src/erc_kedro").rglob("*.py"):
+        if "corpora" not in path.parts:
+            lines = path.read_text().splitlines()
+            said = [line for line in lines if names.search(line) and '"meld.' not in line]
+            assert not said, f"{path}: {said}"
+
+
+def test_the_registry_loads_without_heavy_libraries() -> None:
+    code = (
+        "import sys; from erc_kedro.pipeline_registry import register_pipelines as r; r(); "
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_files_stay_small() -> None:
+    long = {
+        path.name: n
+        for path in (ROOT / "src").rglob("*.py")
+        if (n := len(path.read_text().splitlines())) > 250
+    }
+    assert not long
+
+
+def test_no_path_of_a_machine_is_committed() -> None:
+    done = subprocess.run(
+        ["git", "grep", "-nI", str(Path.home())],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not [line for line in done.stdout.splitlines() if "tests/" not in line]

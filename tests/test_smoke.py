@@ -1,0 +1,126 @@
+"""The main job end to end, as a user starts it, and what it leaves behind."""
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from erc_kedro.core.experiment import ARMS
+from tests.conftest import Project
+
+METRICS = {"weighted_f1", "macro_f1", "accuracy"}
+
+
+@pytest.fixture(scope="module")
+def comparison(finished: tuple[Project, Any]) -> dict[str, Any]:
+    return json.loads(finished[0].read("08_reporting/meld/comparison.json"))
+
+
+def test_the_command_succeeds_and_says_first_and_last_what_data_it_is_about(
+    finished: tuple[Project, Any],
+) -> None:
+    _, done = finished
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if " INFO " in line]
+    assert "SAMPLE" in said[0]
+    assert "SAMPLE" in said[-1]
+    for arm in ARMS:
+        assert arm in done.stdout
+    assert "sample data" in done.stdout
+
+
+def test_the_comparison_has_every_arm_metric_and_difference(comparison: dict[str, Any]) -> None:
+    assert comparison["corpus"] == "meld"
+    assert comparison["corpus_source"] == "sample"
+    assert comparison["real_fraction"] == 1.0
+    assert comparison["seeds"] == [0, 1]
+    assert list(comparison["arms"]) == list(ARMS)
+    for metrics in comparison["arms"].values():
+        assert metrics.keys() > METRICS
+        for values in metrics.values():
+            assert len(values["per_seed"]) == 2
+            assert values["mean"] == pytest.approx(sum(values["per_seed"]) / 2)
+            assert 0 <= values["mean"] <= 1
+    compared = {(entry["arm"], entry["metric"]) for entry in comparison["comparisons"]}
+    assert compared == {(arm, m) for arm in ARMS[1:] for m in ("weighted_f1", "macro_f1")}
+    for entry in comparison["comparisons"]:
+        assert entry["baseline"] == "real_only"
+        means = [comparison["arms"][entry[k]][entry["metric"]]["mean"] for k in ("arm", "baseline")]
+        assert entry["difference"] == pytest.approx(means[0] - means[1])
+        assert entry["ci95"][0] <= entry["ci95"][1]
+        assert 0 < entry["p_value"] <= entry["p_adjusted"] <= 1
+    assert set(comparison["smallest_detectable"]) == {"weighted_f1", "macro_f1"}
+
+
+def test_mlflow_holds_a_parent_and_one_finished_child_per_arm(
+    finished: tuple[Project, Any], comparison: dict[str, Any]
+) -> None:
+    project, _ = finished
+    *children, parent = project.runs()
+    assert {child.info.run_name for child in children} == set(ARMS)
+    for run in (parent, *children):
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["corpus"] == "meld"
+        assert run.data.tags["corpus_source"] == "sample"
+        assert run.data.tags["kedro_command"] == "kedro run --pipelines=augment_meld --env=test"
+    assert parent.data.params["meld.augmented.loss_weight"] == "0.5"
+    assert parent.data.params["meld.training.contextual.steps"] == "12"
+    assert parent.data.metrics["gx_success_percent"] == 100
+    for child in children:
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        for metric, values in comparison["arms"][child.info.run_name].items():
+            assert child.data.metrics[f"test_{metric}"] == pytest.approx(values["mean"])
+            assert child.data.metrics[f"test_{metric}_std"] == pytest.approx(values["std"])
+        assert child.data.metrics["optimiser_steps"] == 12
+        assert "ratio" in child.data.params
+
+
+def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project, Any]) -> None:
+    project, _ = finished
+    sets = {
+        arm: pd.read_parquet(project.path / f"data/05_model_input/meld/{arm}/training_sets.parquet")
+        for arm in ARMS
+    }
+    sizes = {arm: len(table) / 2 for arm, table in sets.items()}
+    assert set(sets["real_only"]["source"]) == {"real"}
+    assert set(sets["synthetic_only"]["source"]) == {"synthetic"}
+    assert sizes["augmented"] == sizes["real_only"] + sizes["synthetic_only"]
+    assert sizes["oversampled"] == pytest.approx(sizes["augmented"], abs=15)
+    rare = {arm: (table["emotion"] == "fear").mean() for arm, table in sets.items()}
+    assert rare["oversampled"] > rare["real_only"]
+    weights = sets["augmented"].groupby("source")["weight"].unique()
+    assert weights["real"] == [1.0]
+    assert weights["synthetic"] == [0.5]
+
+
+def test_a_second_run_encodes_nothing_and_gives_the_same_comparison(
+    finished: tuple[Project, Any], project: Project
+) -> None:
+    first = finished[0].read("08_reporting/meld/comparison.json")
+    project.run("augment_meld")
+    assert project.read("08_reporting/meld/comparison.json") == first
+    store = project.path / "data/04_feature/store"
+    kept = finished[0].path / "data/04_feature/store"
+    sizes = [sum(f.stat().st_size for f in place.rglob("matrix.f32")) for place in (store, kept)]
+    assert sizes[0] == sizes[1]
+
+
+def test_a_smaller_real_fraction_is_shared_by_all_arms(project: Project) -> None:
+    params = {"meld": {"experiment": {"real_fraction": 0.5, "n_seeds": 2}}}
+    project.run("augment_meld", params)
+    real = pd.read_parquet(project.path / "data/05_model_input/meld/real_train.parquet")
+    drawn = real.groupby("seed")["dialogue_id"].agg(set)
+    assert [len(ids) for ids in drawn] == [60, 60]
+    assert drawn[0] != drawn[1]
+    for arm in ("oversampled", "augmented"):
+        table = pd.read_parquet(
+            project.path / f"data/05_model_input/meld/{arm}/training_sets.parquet"
+        )
+        own = table[(table["source"] == "real") & ~table["dialogue_id"].str.contains("#")]
+        assert own.groupby("seed")["dialogue_id"].agg(set).tolist() == drawn.tolist()
+    history = pd.read_parquet(
+        project.path / "data/06_models/meld/augmented/training_history.parquet"
+    )
+    assert history["step"].max() == round(12 * math.sqrt(0.5))
