@@ -19,7 +19,8 @@ from erc_kedro.core.prompts import (
     render_request,
 )
 from erc_kedro.core.rules import refusals
-from erc_kedro.core.specs import DialogueSpec, TransitionModel, plan_specs, speaker_orders
+from erc_kedro.core.specs import DialogueSpec, plan_specs
+from erc_kedro.core.transitions import TransitionModel, speaker_orders
 from erc_kedro.corpora import CORPORA
 from erc_kedro.corpora.folder import read_raw
 from erc_kedro.llm import BACKENDS, open_language_model
@@ -247,24 +248,17 @@ class TestABankElsewhere:
         with pytest.raises(UserError, match="no bank"):
             open_language_model("bank", {"corpus": "nonsense"})
 
-    @pytest.mark.xfail(
-        strict=True, reason="llm/bank.py: splitlines() also splits at U+2028, U+0085, ..."
-    )
     def test_a_line_separator_inside_a_text_does_not_end_the_line(self, tmp_path: Path) -> None:
         text = bank_line("a0", "One\u2028two\u0085three.") + "\n"
         (tmp_path / "a.jsonl").write_text(text, encoding="utf-8")
         assert len(open_folder(tmp_path).stored_specs or ()) == 1
 
-    @pytest.mark.xfail(
-        strict=True, reason="llm/bank.py: a spec id that stands twice silently overwrites the first"
-    )
     def test_a_spec_id_that_stands_twice_is_refused(self, tmp_path: Path) -> None:
         lines = [bank_line("a0", "Good morning to you all."), bank_line("a0", "Something else.")]
         (tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
         with pytest.raises(UserError, match="a0"):
             open_folder(tmp_path)
 
-    @pytest.mark.xfail(strict=True, reason="llm/bank.py: UnicodeDecodeError is not caught")
     def test_a_bank_that_is_not_utf8_is_a_user_error(self, tmp_path: Path) -> None:
         (tmp_path / "a.jsonl").write_bytes(bank_line("a0", "Zo\xeb").encode("latin-1") + b"\n")
         with pytest.raises(UserError, match=r"a\.jsonl"):

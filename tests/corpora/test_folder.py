@@ -236,9 +236,6 @@ class TestFetchByDownload:
         with pytest.raises(UserError, match="could not be downloaded"):
             fetch(closed, tmp_path / "raw")
 
-    @pytest.mark.xfail(
-        strict=True, reason="corpora/folder.py: http.client.IncompleteRead is not caught"
-    )
     def test_a_download_that_breaks_off_is_a_user_error(
         self, corpus: Corpus, tmp_path: Path
     ) -> None:

@@ -88,9 +88,6 @@ class TestFeatures:
     def test_an_empty_text_has_features(self, encoder: Encoder) -> None:
         assert np.isfinite(encode_all(encoder, [""])).all()
 
-    @pytest.mark.xfail(
-        strict=True, reason="modelling/encoders.py: the tokenizer raises IndexError for no texts"
-    )
     def test_no_texts_have_no_features(self, encoder: Encoder) -> None:
         assert list(encoder.encode([])) == []
 

@@ -86,10 +86,6 @@ class TestUpdate:
         assert encoder.encoded == []
         assert place.is_dir()
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="modelling/features.py: update without texts writes no index, open_features fails",
-    )
     def test_an_empty_store_can_be_opened(
         self, store: FeatureStore, encoder: CountingEncoder
     ) -> None:
@@ -214,10 +210,6 @@ class TestDamaged:
             foreign_index,
             pytest.param(
                 no_matrix,
-                marks=pytest.mark.xfail(
-                    strict=True,
-                    reason="modelling/features.py: an index without its matrix gives no warning",
-                ),
             ),
         ],
     )

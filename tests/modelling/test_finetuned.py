@@ -143,10 +143,6 @@ class TestInput:
         tokens = tokenizer.convert_ids_to_tokens(batch["input_ids"][0])
         assert " ".join(tokens) == "[CLS] w3 w4 w5 w6 w7 w8 [SEP] w20 w21 w22 [SEP]"
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="modelling/finetuned.py: longest_first cuts the utterance while context is left",
-    )
     def test_an_utterance_that_is_longer_than_its_context_is_kept_whole(
         self, tiny_bert: Path
     ) -> None:

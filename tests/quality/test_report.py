@@ -170,9 +170,6 @@ class TestBadUtterances:
         assert str(entry["observed"]).startswith(observed)
         json.dumps(report, allow_nan=False)
 
-    @pytest.mark.xfail(
-        strict=True, reason="quality/suites.py: counting the words of a null text raises"
-    )
     def test_a_text_that_is_null_is_a_failure_and_no_crash(self) -> None:
         report = structure(changed(2, "text", None), structure_facts(table()))
         assert ("toy_utterances", "expect_column_values_to_not_be_null", "text") in failed(report)
@@ -184,10 +181,6 @@ class TestBadUtterances:
         )
         assert report["success"] is False
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="quality/report.py: exception_info is keyed by metric, so its message is not found",
-    )
     def test_a_missing_column_is_named_in_what_was_observed(self) -> None:
         report = structure(table().drop(columns="speaker"), structure_facts(table()))
         (entry,) = failures(report["expectations"], "critical")
@@ -276,9 +269,6 @@ class TestBadPlans:
         }  # fmt: skip
         json.dumps(report, allow_nan=False)
 
-    @pytest.mark.xfail(
-        strict=True, reason="quality/report.py: an infinite divergence is reported as observed None"
-    )
     def test_an_infinite_divergence_names_the_emotions_it_comes_from(self) -> None:
         specs = [DialogueSpec(i, "balanced", "x", 1, ("joy", "joy")) for i in "ab"]
         (kl, _) = failures(plan(table(), specs)["expectations"], "critical")

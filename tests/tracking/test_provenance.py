@@ -74,9 +74,6 @@ class TestCommandLine:
             {"m": {"empty": {}}},
             pytest.param(
                 {"m": {"ratio": None}},
-                marks=pytest.mark.xfail(
-                    strict=True, reason="tracking/provenance.py: None is written None, not null"
-                ),
             ),
         ],
         ids=["scalars", "space", "empty", "null"],

@@ -1,9 +1,9 @@
 """A corpus's raw folder: what lies in it, and putting the official files there."""
 
 import hashlib
+import http.client
 import json
 import shutil
-import urllib.error
 import urllib.request
 from datetime import datetime, timezone
 from pathlib import Path
@@ -149,7 +149,7 @@ def _content(corpus: Corpus, name: str, origin: Path | None) -> bytes:
     try:
         with urllib.request.urlopen(corpus.address + name, timeout=60) as reply:
             return bytes(reply.read())
-    except (urllib.error.URLError, TimeoutError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise UserError(
             f"{name} could not be downloaded.",
             where=corpus.address + name,

@@ -33,6 +33,7 @@ def read_meld(path: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
     raw = read_table(path, _COLUMNS)
     table = pd.DataFrame(
         {
+            "line": raw["line"],
             "dialogue_id": split + "-" + raw["Dialogue_ID"],
             "utterance_id": raw["Utterance_ID"],
             "speaker": raw["Speaker"],

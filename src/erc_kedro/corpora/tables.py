@@ -18,6 +18,9 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         path: The file.
         columns: The columns it must have; others are kept.
 
+    Returns:
+        The table, with a column `line`: where in the file each row begins.
+
     Raises:
         UserError: If the file is empty, not UTF-8, no table, or lacks a column.
 
@@ -59,7 +62,15 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         )
     if table.empty:
         raise UserError("The split has no rows.", where=str(path), found="a header alone")
-    return table
+    if not isinstance(table.index, pd.RangeIndex):
+        raise UserError(
+            "The rows have more fields than the header.",
+            where=str(path),
+            expected=f"{len(table.columns)} fields",
+            remedy="put quotes around texts that hold commas",
+        )
+    breaks = table.apply(lambda column: column.str.count("\n")).sum(axis=1)
+    return table.assign(line=range(2, len(table) + 2) + breaks.cumsum() - breaks)
 
 
 def finish_table(
@@ -68,7 +79,8 @@ def finish_table(
     """Check a table as read and bring it into the common shape.
 
     Args:
-        table: Columns dialogue_id, utterance_id, speaker, original_text, emotion, as text.
+        table: Columns dialogue_id, utterance_id, speaker, original_text, emotion, as text, and
+            line, for messages alone.
         label_set: The emotions allowed; case and outer white space do not matter.
         path: The file it was read from, for messages.
 
@@ -85,13 +97,16 @@ def finish_table(
     unknown = ~table["emotion"].isin(label_set.emotions)
     if unknown.any():
         first = int(unknown.to_numpy().argmax())
-        label_set.codes(table.loc[unknown, "emotion"], where=f"{path}, line {first + 2}")
+        label_set.codes(
+            table.loc[unknown, "emotion"], where=f"{path}, line {table['line'].iloc[first]}"
+        )
     numbers = pd.to_numeric(table["utterance_id"], errors="coerce")
-    if numbers.isna().any():
-        first = int(numbers.isna().to_numpy().argmax())
+    broken = ~(numbers % 1 == 0)  # no number, or no whole one
+    if broken.any():
+        first = int(broken.to_numpy().argmax())
         raise UserError(
             "An utterance number is no integer.",
-            where=f"{path}, line {first + 2}",
+            where=f"{path}, line {table['line'].iloc[first]}",
             found=repr(table["utterance_id"].iloc[first]),
         )
     table = table.assign(utterance_id=numbers.astype("int64"))
@@ -101,14 +116,14 @@ def finish_table(
         row = table.iloc[first]
         raise UserError(
             "A turn stands twice.",
-            where=f"{path}, line {first + 2}",
+            where=f"{path}, line {table['line'].iloc[first]}",
             expected="every utterance number once in a dialogue",
             found=f"utterance {row['utterance_id']} of dialogue {row['dialogue_id']} again",
             remedy="fetch the official file again; a joined or edited copy may repeat rows",
         )
     order = pd.Series(pd.factorize(table["dialogue_id"])[0], index=table.index)
     table = table.assign(_order=order).sort_values(["_order", "utterance_id"], kind="stable")
-    table = table.drop(columns="_order").reset_index(drop=True)
+    table = table.drop(columns=["_order", "line"]).reset_index(drop=True)
     table = table.assign(
         turn=table.groupby("dialogue_id", sort=False).cumcount(),
         speaker=table["speaker"].map(normalise_text),

@@ -37,17 +37,24 @@ class BankLanguageModel:
         self._completions: dict[str, str] = {}
         specs = []
         for path in paths:
-            for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for number, line in enumerate(path.read_bytes().rstrip(b"\n").split(b"\n"), start=1):
                 try:
-                    pair = json.loads(line)
+                    pair = json.loads(line.decode("utf-8"))
                     spec = DialogueSpec.from_dict(pair["spec"])
-                    self._completions[spec.id] = json.dumps(pair["completion"], ensure_ascii=False)
-                except (json.JSONDecodeError, KeyError, TypeError) as error:
+                    completion = json.dumps(pair["completion"], ensure_ascii=False)
+                except (ValueError, KeyError, TypeError) as error:
                     raise UserError(
                         "A line of the bank is no pair of spec and completion.",
                         where=f"{path}, line {number}",
                         found=repr(error),
                     ) from error
+                if spec.id in self._completions:
+                    raise UserError(
+                        "A spec stands twice in the bank.",
+                        where=f"{path}, line {number}",
+                        found=f"spec id {spec.id!r} again",
+                    )
+                self._completions[spec.id] = completion
                 specs.append(spec)
         self.stored_specs: Sequence[DialogueSpec] | None = specs
 

@@ -209,6 +209,8 @@ class Encoder:
         if self._loaded is None:
             tokenizer, model = load_pretrained(self.name)
             self._loaded = tokenizer, model.to(self._device).eval()
+        if not texts:
+            return
         tokenizer, model = self._loaded
         encoded = tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
         lengths = [-(-len(ids) // _LENGTH_STEP) * _LENGTH_STEP for ids in encoded]

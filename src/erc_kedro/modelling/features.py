@@ -117,28 +117,31 @@ class FeatureStore:
             }
         )
         index = pd.concat([index, added], ignore_index=True)
-        index.to_parquet(place / "index.parquet.new", index=False)
-        (place / "index.parquet.new").replace(place / "index.parquet")
+        FeatureStore._replace_index(place, index)
         return index
 
     @staticmethod
     def _sound_index(place: Path, width: int) -> pd.DataFrame:
         """Return the index if the store agrees with it, else that of an empty store."""
-        try:
-            index = pd.read_parquet(place / "index.parquet")
-            matrix = _map_matrix(place, len(index), width)
-            if [zlib.crc32(row.tobytes()) for row in matrix] == index["crc"].tolist():
-                return index[["key", "crc"]]
-            problem = "checksums differ"
-        except FileNotFoundError:
-            problem = ""
-        except Exception as error:  # whatever is wrong with the files, they are made anew
-            problem = str(error).splitlines()[0]
-        if problem:
+        if (place / "index.parquet").exists():
+            try:
+                index = pd.read_parquet(place / "index.parquet")
+                matrix = _map_matrix(place, len(index), width)
+                if [zlib.crc32(row.tobytes()) for row in matrix] == index["crc"].tolist():
+                    return index[["key", "crc"]]
+                problem = "checksums differ"
+            except Exception as error:  # whatever is wrong with the files, they are made anew
+                problem = str(error).splitlines()[0]
             logger.warning("Feature cache %s is damaged (%s): it is made anew.", place, problem)
-        (place / "index.parquet").unlink(missing_ok=True)
         (place / "matrix.f32").write_bytes(b"")
-        return pd.DataFrame({"key": pd.Series(dtype="str"), "crc": pd.Series(dtype="int64")})
+        empty = pd.DataFrame({"key": pd.Series(dtype="str"), "crc": pd.Series(dtype="int64")})
+        FeatureStore._replace_index(place, empty)
+        return empty
+
+    @staticmethod
+    def _replace_index(place: Path, index: pd.DataFrame) -> None:
+        index.to_parquet(place / "index.parquet.new", index=False)
+        (place / "index.parquet.new").replace(place / "index.parquet")
 
 
 def open_features(place: str | Path, width: int) -> Features:

@@ -120,15 +120,15 @@ class FineTunedClassifier:
 
     def _build(self) -> tuple[Any, FineTunedHead]:
         tokenizer, encoder = load_pretrained(self._settings.encoder)
-        tokenizer.truncation_side = "left"
         return tokenizer, FineTunedHead(encoder, len(self._label_set), self._settings.dropout)
 
     def _tokenize(self, tokenizer: Any, pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
-        contexts, texts = zip(*pairs, strict=True)
+        max_tokens = self._settings.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
+        fitted = [fit_context(tokenizer, context, text, max_tokens) for context, text in pairs]
         batch = tokenizer(
-            list(contexts),
-            list(texts),
-            truncation="longest_first",
+            [context for context, _ in fitted],
+            [text for _, text in fitted],
+            truncation="longest_first",  # in case a cut text falls into more tokens than before
             max_length=self._settings.max_tokens,
             padding=True,
             return_tensors="pt",
@@ -154,6 +154,26 @@ def utterances_in_context(table: pd.DataFrame, context_turns: int) -> list[tuple
             start -= 1
         pairs.append((" ".join(lines[start:row]), line))
     return pairs
+
+
+def fit_context(tokenizer: Any, context: str, text: str, max_tokens: int) -> tuple[str, str]:
+    """Return context and utterance cut to a number of tokens together.
+
+    The context loses its oldest words; only an utterance too long alone loses its last ones.
+    """
+
+    def offsets(part: str) -> list[tuple[int, int]]:
+        encoded = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)
+        return list(encoded["offset_mapping"])
+
+    own = offsets(text)
+    if len(own) >= max_tokens:
+        return "", text[: own[max_tokens - 1][1]] if len(own) > max_tokens else text
+    heard, room = offsets(context), max_tokens - len(own)
+    if len(heard) <= room:
+        return context, text
+    start = context.find(" ", max(0, heard[len(heard) - room][0] - 1))
+    return (context[start + 1 :] if start >= 0 else ""), text
 
 
 def _batches(lengths: list[int], size: int, seed: int) -> Iterator[np.ndarray]:

@@ -60,13 +60,6 @@ def _validate(check: Check) -> list[dict[str, Any]]:
 def _entry(check: str, result: Mapping[str, Any]) -> dict[str, Any]:
     config, outcome = result["expectation_config"], result["result"]
     wanted = {k: v for k, v in config["kwargs"].items() if k not in {"batch_id", "column"}}
-    if "observed_value" in outcome:
-        observed = outcome["observed_value"]
-    elif outcome.get("unexpected_count"):
-        examples = ", ".join(map(str, outcome["partial_unexpected_list"][:5]))
-        observed = f"{outcome['unexpected_count']} of {outcome['element_count']}: {examples}"
-    else:
-        observed = result["exception_info"].get("exception_message")
     return {
         "check": check,
         "expectation": config["type"],
@@ -74,5 +67,20 @@ def _entry(check: str, result: Mapping[str, Any]) -> dict[str, Any]:
         "severity": config["severity"],
         "success": bool(result["success"]),
         "wanted": wanted,
-        "observed": observed,
+        "observed": _observed(outcome, result["exception_info"]),
     }
+
+
+def _observed(outcome: Mapping[str, Any], exceptions: Mapping[str, Any]) -> Any:
+    """Return what was observed: a value, offending values, a partition, or what was raised."""
+    if outcome.get("observed_value") is not None:
+        return outcome["observed_value"]
+    if outcome.get("unexpected_count"):
+        examples = ", ".join(map(str, outcome["partial_unexpected_list"][:5]))
+        return f"{outcome['unexpected_count']} of {outcome['element_count']}: {examples}"
+    if "observed_partition" in outcome.get("details", {}):
+        return outcome["details"]["observed_partition"]
+    # GX keys what was raised by metric, or gives it alone.
+    raised = [exceptions, *(value for value in exceptions.values() if isinstance(value, Mapping))]
+    messages = (str(one["exception_message"]) for one in raised if one.get("exception_message"))
+    return next(messages, None)

@@ -44,7 +44,7 @@ def structure_checks(
         prefix: What the table is, for the names of the checks.
 
     """
-    table = utterances.assign(n_words=utterances["text"].map(lambda text: len(text.split())))
+    table = utterances.assign(n_words=utterances["text"].map(_n_words))
     of_utterances: list[Any] = [
         gxe.ExpectTableRowCountToBeBetween(min_value=1, severity=severity),
         gxe.ExpectCompoundColumnsToBeUnique(column_list=["dialogue_id", "turn"], severity=severity),
@@ -134,6 +134,10 @@ def plan_checks(
             ),
         ]
     return checks
+
+
+def _n_words(text: object) -> int:
+    return len(text.split()) if isinstance(text, str) else 0
 
 
 def _always(column: str, value: int, severity: Severity) -> Any:

@@ -46,7 +46,12 @@ def command_line(run_params: Mapping[str, Any]) -> str:
     if run_params.get("only_missing_outputs"):
         words.append("--only-missing-outputs")
     if params := flatten(run_params.get("runtime_params") or {}):
-        words.append("--params=" + ",".join(f"{key}={value}" for key, value in params.items()))
+        words.append(
+            "--params="
+            + ",".join(
+                f"{key}={'null' if value is None else value}" for key, value in params.items()
+            )
+        )
     return shlex.join(words)
 
 
