@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from erc_kedro.core.experiment import ARMS
 from tests.conftest import Project
+from tests.modelling.conftest import save_bert
 
 METRICS = {"weighted_f1", "macro_f1", "accuracy"}
 
@@ -124,3 +126,26 @@ def test_a_smaller_real_fraction_is_shared_by_all_arms(project: Project) -> None
         project.path / "data/06_models/meld/augmented/training_history.parquet"
     )
     assert history["step"].max() == round(12 * math.sqrt(0.5))
+
+
+def test_the_fine_tuned_encoder_is_switched_on_by_parameters(
+    project: Project, tmp_path: Path
+) -> None:
+    encoder = save_bert(tmp_path / "bert", seed=0)
+    settings = {"encoder": str(encoder), "steps": 6, "max_tokens": 32}
+    training = {"classifier": "finetuned", "finetuned": settings}
+    project.run("augment_meld", {"meld": {"encoding": {"encoder": None}, "training": training}})
+    features = json.loads(project.read("04_feature/meld/features.json"))
+    assert features["path"] is None
+    comparison = json.loads(project.read("08_reporting/meld/comparison.json"))
+    assert set(comparison["arms"]) == set(ARMS)
+    [*children, _] = project.runs()
+    assert all(child.data.metrics["optimiser_steps"] == 6 for child in children)
+
+
+def test_threads_give_the_same_comparison(finished: tuple[Project, Any], project: Project) -> None:
+    done = project.kedro("run", "--pipelines=augment_meld", "--env=test", "--runner=ThreadRunner")
+    assert done.returncode == 0, done.stderr
+    first = finished[0].read("08_reporting/meld/comparison.json")
+    assert project.read("08_reporting/meld/comparison.json") == first
+    assert {run.info.status for run in project.runs()} == {"FINISHED"}

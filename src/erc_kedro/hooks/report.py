@@ -99,8 +99,8 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
 def _difference(row: pd.Series, metric: str) -> str:
     if pd.isna(row.get(f"{metric}_difference")):
         return ""
-    p = row[f"{metric}_p_adjusted"]
+    p = f"{row[f'{metric}_p_adjusted']:.3f}".removeprefix("0")
     return (
         f"{row[f'{metric}_difference']:+.1f} [{row[f'{metric}_ci_low']:+.1f}, "
-        f"{row[f'{metric}_ci_high']:+.1f}] p {'< .001' if p < 0.001 else f'= {p:.3f}'}"
+        f"{row[f'{metric}_ci_high']:+.1f}] p {'<.001' if p == '.000' else p}"
     )

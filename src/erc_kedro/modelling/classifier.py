@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +11,8 @@ import torch
 
 State = dict[str, torch.Tensor]
 History = list[tuple[int, float]]
+
+_SEEDED = RLock()
 
 
 class Classifier(Protocol):
@@ -37,12 +40,16 @@ def scaled_steps(steps: int, real_fraction: float, scaling: float) -> int:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, on one thread, and leave its random state as it was."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more threads are slower on busy cores, and may change the last bit
-    try:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+    """Seed torch, on one thread, and leave its random state as it was.
+
+    One caller at a time: the state is the process's, and ThreadRunner runs arms side by side.
+    """
+    with _SEEDED:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # more are slower on busy cores, and may change the last bit
+        try:
+            with torch.random.fork_rng():
+                torch.manual_seed(seed)
+                yield
+        finally:
+            torch.set_num_threads(threads)

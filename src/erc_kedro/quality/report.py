@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import great_expectations as gx
@@ -12,6 +13,9 @@ from erc_kedro.quality.suites import Check
 
 # It sets its own level when imported, to tell of a temporary folder.
 logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+
+_ONE_AT_A_TIME = Lock()
+"""Great Expectations keeps state in its context, and ThreadRunner runs nodes side by side."""
 
 
 @cache
@@ -29,7 +33,8 @@ def run_checks(checks: Iterable[Check]) -> dict[str, Any]:
         one entry each with check, expectation, column, severity, success, wanted and observed.
 
     """
-    entries = [entry for check in checks for entry in _validate(check)]
+    with _ONE_AT_A_TIME:
+        entries = [entry for check in checks for entry in _validate(check)]
     successful = sum(entry["success"] for entry in entries)
     return {
         "success": not failures(entries, "critical"),

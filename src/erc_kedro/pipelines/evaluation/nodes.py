@@ -110,6 +110,7 @@ def tabulate(comparison: dict[str, Any], **mixtures: dict[str, Any]) -> pd.DataF
     for each headline metric mean, std, difference, ci_low, ci_high, p_adjusted; then F1 of every
     emotion. Scores and differences are in points (100 = perfect).
     """
+    compared = {(entry["arm"], entry["metric"]): entry for entry in comparison["comparisons"]}
     rows = []
     for arm, metrics in comparison["arms"].items():
         row: dict[str, Any] = {
@@ -122,14 +123,16 @@ def tabulate(comparison: dict[str, Any], **mixtures: dict[str, Any]) -> pd.DataF
             "synthetic_utterances": round(mixtures[arm]["synthetic_utterances"]),
         }
         for metric in HEADLINE:
-            row[metric] = 100 * metrics[metric]["mean"]
-            row[f"{metric}_std"] = 100 * metrics[metric]["std"]
-            for entry in comparison["comparisons"]:
-                if (entry["arm"], entry["metric"]) == (arm, metric):
-                    row[f"{metric}_difference"] = 100 * entry["difference"]
-                    row[f"{metric}_ci_low"] = 100 * entry["ci95"][0]
-                    row[f"{metric}_ci_high"] = 100 * entry["ci95"][1]
-                    row[f"{metric}_p_adjusted"] = entry["p_adjusted"]
+            found = compared.get((arm, metric), {})
+            low, high = found.get("ci95", (np.nan, np.nan))
+            row |= {
+                metric: 100 * metrics[metric]["mean"],
+                f"{metric}_std": 100 * metrics[metric]["std"],
+                f"{metric}_difference": 100 * found.get("difference", np.nan),
+                f"{metric}_ci_low": 100 * low,
+                f"{metric}_ci_high": 100 * high,
+                f"{metric}_p_adjusted": found.get("p_adjusted", np.nan),
+            }
         row |= {name: 100 * v["mean"] for name, v in metrics.items() if name.startswith("f1_")}
         rows.append(row)
     return pd.DataFrame(rows)
