@@ -64,7 +64,7 @@ def classifier(**settings: Any) -> ContextualClassifier:
 
 
 def fit(seed: int = 0, training: pd.DataFrame = REAL, **settings: Any) -> dict[str, torch.Tensor]:
-    state, _ = classifier(**settings).fit(training, REAL, seed=seed, real_fraction=1.0)
+    state, _ = classifier(**settings).fit(training, REAL, seed=seed)
     return state
 
 
@@ -103,7 +103,7 @@ class TestFit:
         torch.manual_seed(5)
         before, threads = torch.get_rng_state(), torch.get_num_threads()
         numbers = np.random.get_state()[1].copy()  # noqa: NPY002
-        classifier(steps=2).fit(REAL, REAL, seed=0, real_fraction=1.0)
+        classifier(steps=2).fit(REAL, REAL, seed=0)
         assert torch.equal(torch.get_rng_state(), before)
         assert torch.get_num_threads() == threads
         assert (np.random.get_state()[1] == numbers).all()  # noqa: NPY002
@@ -123,14 +123,14 @@ class TestFit:
             assert all(np.isfinite(loss) for _, loss in history)
 
     def test_its_loss_falls(self) -> None:
-        _, history = classifier().fit(REAL, REAL, seed=0, real_fraction=1.0)
+        _, history = classifier().fit(REAL, REAL, seed=0)
         losses = [loss for _, loss in history]
         assert np.mean(losses[-5:]) < 0.6 * np.mean(losses[:5])
 
     def test_works_with_fewer_dialogues_than_a_batch(self) -> None:
         few = REAL[REAL["dialogue_id"].isin(REAL["dialogue_id"].unique()[:3])]
         few = few.reset_index(drop=True)
-        _, history = classifier(steps=4).fit(few, REAL, seed=0, real_fraction=1.0)
+        _, history = classifier(steps=4).fit(few, REAL, seed=0)
         assert len(history) == 4
 
     def test_scales_by_the_real_texts_not_by_the_training_set(

@@ -50,7 +50,7 @@ def classifier(encoder: Path, **settings: Any) -> FineTunedClassifier:
 
 @pytest.fixture(scope="module")
 def fitted(tiny_bert: Path) -> tuple[dict[str, torch.Tensor], list[tuple[int, float]]]:
-    return classifier(tiny_bert).fit(TRAIN, TRAIN, seed=0, real_fraction=1.0)
+    return classifier(tiny_bert).fit(TRAIN, TRAIN, seed=0)
 
 
 Fitted = tuple[dict[str, torch.Tensor], list[tuple[int, float]]]
@@ -63,7 +63,7 @@ class TestFit:
 
     def test_takes_the_scaled_number_of_steps(self, fitted: Fitted, tiny_bert: Path) -> None:
         assert [step for step, _ in fitted[1]] == list(range(1, 41))
-        _, history = classifier(tiny_bert, steps=8).fit(TRAIN, TRAIN, seed=0, real_fraction=0.25)
+        _, history = classifier(tiny_bert, steps=8).fit(TRAIN, TRAIN, seed=0)
         assert len(history) == 4
 
     def test_the_same_seed_gives_the_same_bits(self, tiny_bert: Path) -> None:
@@ -71,19 +71,19 @@ class TestFit:
         for number in (1, 2):
             torch.manual_seed(number)
             model = classifier(tiny_bert, steps=4)
-            made.append(model.fit(TRAIN, TRAIN, seed=3, real_fraction=1.0))
+            made.append(model.fit(TRAIN, TRAIN, seed=3))
         assert made[0][1] == made[1][1]
         assert all(torch.equal(made[0][0][name], made[1][0][name]) for name in made[0][0])
 
     def test_another_seed_gives_another_classifier(self, tiny_bert: Path) -> None:
         model = classifier(tiny_bert, steps=2)
-        one, _ = model.fit(TRAIN, TRAIN, seed=0, real_fraction=1.0)
-        two, _ = model.fit(TRAIN, TRAIN, seed=1, real_fraction=1.0)
+        one, _ = model.fit(TRAIN, TRAIN, seed=0)
+        two, _ = model.fit(TRAIN, TRAIN, seed=1)
         assert not torch.equal(one["head.classify.weight"], two["head.classify.weight"])
 
     def test_leaves_the_random_state_as_it_was(self, tiny_bert: Path) -> None:
         before = torch.get_rng_state()
-        classifier(tiny_bert, steps=2).fit(TRAIN, TRAIN, seed=0, real_fraction=1.0)
+        classifier(tiny_bert, steps=2).fit(TRAIN, TRAIN, seed=0)
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_tunes_the_encoder_too_and_leaves_its_files_alone(

@@ -28,7 +28,6 @@ class Corpus:
         licence: Under which terms the official files come.
         read: Reads one split's file to a dialogue table and a list of findings.
         sample: Folder of the sample that ships with the package, if there is one.
-
     """
 
     name: str
@@ -52,7 +51,6 @@ class RawCorpus:
         digest: SHA-256 over the files, the first 16 hex digits.
         splits: One dialogue table per split.
         findings: What the files lack or repeat, per split; nothing of it was mended.
-
     """
 
     name: str

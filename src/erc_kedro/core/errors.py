@@ -10,7 +10,6 @@ class UserError(ValueError):
         found: What came instead.
         where: The file, row, dialogue or parameter it concerns.
         remedy: What to do about it.
-
     """
 
     def __init__(

@@ -21,7 +21,6 @@ class ExperimentParameters(ParameterGroup):
         n_seeds: How many classifiers per arm.
         first_seed: Seeds are first_seed, first_seed + 1, ...
         bootstrap_draws: Draws of the comparison's bootstrap.
-
     """
 
     real_fraction: Annotated[float, Field(gt=0, le=1)]

@@ -58,7 +58,6 @@ def strategy_facts(
         One row per strategy (strategy, planned, accepted, accepted_share: dialogues), and one
         row per strategy and emotion (strategy, emotion, share, target, deviation; the target is
         the share among the selected specs).
-
     """
     counts, shares = [], []
     for strategy in dict.fromkeys(spec.strategy for spec in specs):

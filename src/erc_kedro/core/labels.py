@@ -32,7 +32,6 @@ class LabelSet:
 
         Raises:
             UserError: If a name is not in the label set.
-
         """
         names = list(emotions)
         codes = pd.Index(self.emotions).get_indexer(pd.Index(names, dtype="object"))
@@ -52,7 +51,6 @@ class LabelSet:
 
         Returns:
             float64 array of shape (labels,), summing to 1 (all zero for no emotions).
-
         """
         counts = np.bincount(self.codes(emotions), minlength=len(self)).astype(float)
         return counts / max(counts.sum(), 1.0)

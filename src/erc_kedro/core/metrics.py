@@ -27,7 +27,6 @@ def dialogue_counts(
 
     Returns:
         Shape (seeds, dialogues, 3, labels): hits, predictions, and true utterances.
-
     """
     seeds, n_dialogues = len(predicted), int(dialogue.max()) + 1
     counts = np.zeros((seeds, n_dialogues, 3, n_labels))
@@ -60,7 +59,6 @@ def scores(counts: Floats, emotions: Sequence[str]) -> dict[str, float]:
 
     Returns:
         weighted_f1, macro_f1, accuracy and f1_<emotion>, fractions of 1.
-
     """
     headline = dict(zip(HEADLINE, headline_scores(counts).tolist(), strict=True))
     accuracy = float(counts[0].sum() / max(counts[2].sum(), 1e-12))

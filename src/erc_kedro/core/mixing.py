@@ -22,7 +22,6 @@ class Recipe(ParameterGroup):
         strategy: Which synthetic dialogues; "all" takes every strategy.
         ratio: Synthetic utterances per real utterance; null takes every accepted dialogue.
         loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
-
     """
 
     real: bool = True
@@ -48,7 +47,6 @@ def draw_real(train: pd.DataFrame, real_fraction: float, seed: int) -> pd.DataFr
 
     Returns:
         The drawn rows in their order, with a column `seed`.
-
     """
     ids = train["dialogue_id"].drop_duplicates().to_numpy()
     n = max(1, round(real_fraction * len(ids)))
@@ -80,7 +78,6 @@ def mix(
 
     Raises:
         UserError: If the recipe asks for more than there is, or for nothing.
-
     """
     parts = [real.assign(weight=1.0)] if recipe.real else []
     if recipe.extra == "synthetic":
@@ -108,7 +105,6 @@ def draw_synthetic(synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: i
 
     Raises:
         UserError: If the ratio is beyond what is there; the largest possible one is named.
-
     """
     pool = synthetic
     if recipe.strategy != "all":

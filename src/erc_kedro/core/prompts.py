@@ -45,7 +45,6 @@ def load_template(name: str) -> str:
 
     Raises:
         UserError: If there is no template of that name.
-
     """
     folder = files("erc_kedro.core") / "templates"
     path = folder / f"{name}.jinja"
@@ -76,7 +75,6 @@ def render_request(
 
     Raises:
         UserError: If an emotion of the label set has no definition.
-
     """
     missing = [emotion for emotion in label_set.emotions if emotion not in definitions]
     if missing:
@@ -104,7 +102,6 @@ def parse_completion(completion: Completion) -> Dialogue:
 
     Raises:
         ParseError: If it holds none: cut off, no JSON, or JSON of another shape.
-
     """
     if completion.finish_reason == "length":
         raise ParseError("cut off: the completion reached its length limit")

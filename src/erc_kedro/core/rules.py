@@ -141,7 +141,6 @@ def refusals(
 
     Returns:
         For every dialogue's id its refusals; an empty list means accepted.
-
     """
     accepted: dict[str, str] = {}  # copy key of an utterance -> id of the dialogue it stands in
     near = NearDuplicates()

@@ -22,7 +22,6 @@ class Difference:
         interval: 95 % percentile interval.
         p_value: Two-sided, (k + 1) / (draws + 1).
         standard_error: Standard deviation over the draws.
-
     """
 
     metric: str
@@ -58,7 +57,6 @@ def compare(
 
     Raises:
         ValueError: If the shapes differ.
-
     """
     if arm.shape != baseline.shape:
         raise ValueError(f"arm and baseline differ in shape: {arm.shape}, {baseline.shape}")

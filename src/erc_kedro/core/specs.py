@@ -25,7 +25,6 @@ class DialogueSpec:
         relation: Who the speakers are to each other, if stated.
         setting: Where it happens, if stated.
         speaker_order: Who speaks each turn, numbered by first appearance, if stated.
-
     """
 
     id: str
@@ -68,7 +67,6 @@ def target_shares(
 
     Raises:
         UserError: If the strategy is unknown and no shares are given, or they are no shares.
-
     """
     if given is not None:
         codes = label_set.codes(given, where=f"target shares of strategy {strategy!r}")
@@ -103,7 +101,6 @@ def draw_attributes(
 
     Raises:
         UserError: If there are fewer combinations than dialogues.
-
     """
     tables = {name: list(dict.fromkeys(values)) for name, values in tables.items()}
     available = int(np.prod([len(values) for values in tables.values()]))
@@ -156,7 +153,6 @@ def plan_specs(
 
     Returns:
         n specs, ids "<prefix>-<strategy>-s<seed>-<number>".
-
     """
     if n == 0:
         return []
@@ -198,7 +194,6 @@ def select_specs(
 
     Returns:
         n specs in their stored order.
-
     """
     counts = np.array(
         [

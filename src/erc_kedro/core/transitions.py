@@ -17,7 +17,6 @@ def speaker_orders(table: pd.DataFrame, min_turns: int, max_turns: int) -> list[
 
     Raises:
         UserError: If no dialogue has a number of turns in the range.
-
     """
     orders = []
     for _, speakers in table.groupby("dialogue_id", sort=False)["speaker"]:
@@ -42,7 +41,6 @@ class TransitionModel:
 
     Attributes:
         probabilities: Shape (labels + 1, labels + 1, labels); index `labels` means "absent".
-
     """
 
     def __init__(self, probabilities: np.ndarray, label_set: LabelSet) -> None:
@@ -88,7 +86,6 @@ class TransitionModel:
 
         Returns:
             int64 array of shape (dialogues, longest); -1 beyond a dialogue's end.
-
         """
         n, longest = len(self.label_set), max(map(len, orders))
         tilted = self.probabilities * tilt
@@ -129,7 +126,6 @@ class TransitionModel:
 
         Returns:
             float64 array of shape (labels,), with geometric mean 1 over the wanted labels.
-
         """
         rng = np.random.default_rng(seed)
         drawn = [orders[i] for i in rng.integers(len(orders), size=FITTED_DIALOGUES)]

@@ -15,7 +15,6 @@ def find_corpus(name: str) -> Corpus:
 
     Raises:
         UserError: If there is none.
-
     """
     if name not in CORPORA:
         raise UserError("Unknown corpus.", expected=", ".join(CORPORA), found=repr(name))

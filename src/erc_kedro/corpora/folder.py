@@ -24,7 +24,6 @@ def locate(corpus: Corpus, folder: Path) -> tuple[CorpusSource, Path]:
     Raises:
         UserError: If some files are missing, if one differs from the official one, or if there
             is nothing and no sample.
-
     """
     names = list(corpus.files.values())
     there = [name for name in names if (folder / name).exists()]
@@ -57,7 +56,6 @@ def read_raw(corpus: Corpus, folder: Path) -> RawCorpus:
 
     Raises:
         UserError: As `locate` and the corpus's reader do.
-
     """
     source, place = locate(corpus, folder)
     read = {split: corpus.read(place / name, split) for split, name in corpus.files.items()}
@@ -82,7 +80,6 @@ def check_sum(corpus: Corpus, path: Path) -> None:
 
     Raises:
         UserError: If the sums differ.
-
     """
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != corpus.checksums[path.name]:
@@ -109,7 +106,6 @@ def fetch(corpus: Corpus, folder: Path, origin: Path | None = None) -> Path:
 
     Raises:
         UserError: If a file cannot be had or is not the official one.
-
     """
     incoming = folder / ".incoming"
     try:

@@ -28,7 +28,6 @@ def read_meld(path: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
 
     Raises:
         UserError: If the file is not such a table; the message says where and why.
-
     """
     raw = read_table(path, _COLUMNS)
     table = pd.DataFrame(

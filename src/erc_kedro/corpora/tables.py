@@ -23,7 +23,6 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     Raises:
         UserError: If the file is empty, not UTF-8, no table, or lacks a column.
-
     """
     content = path.read_bytes()
     if not content.strip():
@@ -91,7 +90,6 @@ def finish_table(
     Raises:
         UserError: If an utterance number is no integer, a turn stands twice, or an emotion is
             unknown.
-
     """
     table = table.assign(emotion=table["emotion"].str.strip().str.lower())
     unknown = ~table["emotion"].isin(label_set.emotions)

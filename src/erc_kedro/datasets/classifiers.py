@@ -22,7 +22,6 @@ class ClassifiersDataset(AbstractDataset[dict[int, State], dict[int, State]]):
           type: erc_kedro.datasets.ClassifiersDataset
           filepath: data/06_models/{corpus}/{arm}/classifiers.safetensors
         ```
-
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:

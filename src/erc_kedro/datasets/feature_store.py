@@ -17,7 +17,6 @@ class FeatureStoreDataset(AbstractDataset[NoReturn, FeatureStore]):
           type: erc_kedro.datasets.FeatureStoreDataset
           path: data/04_feature/store
         ```
-
     """
 
     def __init__(self, *, path: str, metadata: dict[str, Any] | None = None) -> None:

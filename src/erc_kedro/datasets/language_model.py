@@ -18,7 +18,6 @@ class LanguageModelDataset(AbstractDataset[NoReturn, LanguageModel]):
           backend: bank
           options: {corpus: "{corpus}"}
         ```
-
     """
 
     def __init__(

@@ -20,7 +20,6 @@ class RawCorpusDataset(AbstractDataset[NoReturn, RawCorpus]):
           corpus: "{corpus}"
           path: data/01_raw/{corpus}
         ```
-
     """
 
     def __init__(self, *, corpus: str, path: str, metadata: dict[str, Any] | None = None) -> None:

@@ -37,7 +37,6 @@ class UserErrors:
 
         Raises:
             UserError: If something cannot work; nothing was run then.
-
         """
         if "ParallelRunner" in str(run_params.get("runner")):
             raise UserError(
@@ -58,7 +57,6 @@ def check_writable(folder: Path) -> None:
 
     Raises:
         UserError: With what the operating system says.
-
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +76,6 @@ def check_paths(runtime_params: dict[str, Any], inputs: set[str], catalog: Catal
 
     Raises:
         UserError: Naming the nearest path that is read.
-
     """
     groups = {name.removeprefix("params:") for name in inputs if name.startswith("params:")}
     for path in flatten(runtime_params):
@@ -102,7 +99,6 @@ def check_fresh(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 
     Raises:
         UserError: If a partial run would read outputs that were made from other raw data.
-
     """
     corpus = corpus_of(pipeline)
     if corpus is None or f"{corpus}.corpus_card" not in pipeline.inputs():

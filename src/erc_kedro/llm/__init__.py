@@ -25,7 +25,6 @@ def open_language_model(backend: str, options: Mapping[str, Any]) -> LanguageMod
 
     Raises:
         UserError: If there is no such back-end, or it does not take the options.
-
     """
     if backend not in BACKENDS:
         raise UserError("Unknown back-end.", expected=", ".join(BACKENDS), found=repr(backend))

@@ -20,7 +20,6 @@ class BankLanguageModel:
 
     Raises:
         UserError: If there is no such bank, or a line of it is no such pair.
-
     """
 
     def __init__(self, corpus: str, folder: str | None = None) -> None:

@@ -19,7 +19,6 @@ class FakeLanguageModel:
 
     Args:
         spoil_every: Each request whose number is a multiple of this gets no JSON; 0 spoils none.
-
     """
 
     def __init__(self, spoil_every: int = 0) -> None:

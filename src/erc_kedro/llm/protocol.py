@@ -13,7 +13,6 @@ class LanguageModel(Protocol):
     Attributes:
         name: What is recorded as the writer of a completion.
         stored_specs: The only specs it can answer, or None if it can write to any spec.
-
     """
 
     name: str
@@ -24,6 +23,5 @@ class LanguageModel(Protocol):
 
         Raises:
             UserError: If a request cannot be answered at all.
-
         """
         ...

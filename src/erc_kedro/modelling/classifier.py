@@ -12,6 +12,9 @@ import torch
 State = dict[str, torch.Tensor]
 History = list[tuple[int, float]]
 
+REFERENCE_UTTERANCES = 10_000
+"""Real utterances that the settings' optimiser steps are meant for"""
+
 _SEEDED = RLock()
 
 
@@ -19,7 +22,7 @@ class Classifier(Protocol):
     """Trains one classifier per seed, and predicts from its state."""
 
     def fit(
-        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int, real_fraction: float
+        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int
     ) -> tuple[State, History]:
         """Train; return the state and (step, loss) pairs."""
         ...
@@ -29,13 +32,13 @@ class Classifier(Protocol):
         ...
 
 
-def scaled_steps(steps: int, real_fraction: float, scaling: float) -> int:
-    """Return the optimiser steps for a part of real train: the same in every arm.
+def scaled_steps(steps: int, n_real: int, scaling: float) -> int:
+    """Return the optimiser steps for a number of real utterances: the same in every arm.
 
-    >>> scaled_steps(136, 0.25, 0.5)
+    >>> scaled_steps(136, 2_500, 0.5)
     68
     """
-    return max(2, round(steps * real_fraction**scaling))
+    return max(2, round(steps * (n_real / REFERENCE_UTTERANCES) ** scaling))
 
 
 @contextmanager

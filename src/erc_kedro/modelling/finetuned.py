@@ -42,7 +42,6 @@ class FineTunedClassifier:
         settings: Of the encoder and its training.
         objective: Settings of the loss.
         device: Where to compute.
-
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class FineTunedClassifier:
         self._device = device
 
     def fit(
-        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int, real_fraction: float
+        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int
     ) -> tuple[State, History]:
         """Train one classifier for a fixed number of steps; as `Classifier.fit`."""
         settings, device = self._settings, self._device
@@ -68,7 +67,7 @@ class FineTunedClassifier:
         weights = torch.tensor(
             training_set["weight"].to_numpy(), dtype=torch.float32, device=device
         )
-        steps = scaled_steps(settings.steps, real_fraction, settings.step_scaling)
+        steps = scaled_steps(settings.steps, len(real), settings.step_scaling)
         history: History = []
         with seeded(seed):
             tokenizer, head = self._build()

@@ -24,7 +24,6 @@ class Objective:
         real: The real dialogues of the same seed, whether or not they are in the training set.
         label_set: The corpus's label set.
         settings: Power of the class weights, and prior correction.
-
     """
 
     def __init__(
@@ -71,7 +70,6 @@ class Objective:
             codes: Shape (utterances,): label codes.
             sources: Shape (utterances,): positions in `SOURCES`.
             weights: Shape (utterances,): weight of each in the loss.
-
         """
         entropy = F.cross_entropy(logits + self.log_priors[sources], codes, reduction="none")
         weights = weights * self.class_weights[codes]

@@ -24,7 +24,6 @@ def open_classifier(
 
     Raises:
         UserError: If the contextual classifier is chosen and nothing was encoded.
-
     """
     device = choose_device(settings.device)
     if settings.classifier == "finetuned":

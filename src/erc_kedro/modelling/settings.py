@@ -23,7 +23,6 @@ class ObjectiveSettings(ParameterGroup):
         prior_correction: Whether logits learn relative to the label prior of the sample's own
             source, real or synthetic, and predict with the real one.
         prior_smoothing: Utterances added to every label's count before a prior is taken.
-
     """
 
     class_weight_power: Annotated[float, Field(ge=0, le=1)]
@@ -35,8 +34,8 @@ class ContextualSettings(ParameterGroup):
     """The contextual classifier on frozen features.
 
     Attributes:
-        steps: Optimiser steps, the same in every arm, when all of real train is used.
-        step_scaling: Steps are multiplied by real fraction to this power.
+        steps: Optimiser steps, the same in every arm, for 10,000 real utterances.
+        step_scaling: For n real utterances, steps are multiplied by n / 10,000 to this power.
         batch_dialogues: Real dialogues in a batch. What an arm adds comes on top: all arms pass
             over their data equally often in the same number of steps, so that added dialogues
             never push real ones out.
@@ -49,7 +48,6 @@ class ContextualSettings(ParameterGroup):
         weight_decay: Of AdamW.
         average_decay: Decay of the running average of weights that is kept (EMA).
         clip_norm: Largest gradient norm.
-
     """
 
     steps: PositiveInt
@@ -73,8 +71,8 @@ class FineTunedSettings(ParameterGroup):
         encoder: "embedded", a hub name, or a folder.
         context_turns: How many previous turns are put before the utterance.
         max_tokens: Longest input; what is too long loses its oldest context.
-        steps: Optimiser steps, the same in every arm, when all of real train is used.
-        step_scaling: Steps are multiplied by real fraction to this power.
+        steps: Optimiser steps, the same in every arm, for 10,000 real utterances.
+        step_scaling: For n real utterances, steps are multiplied by n / 10,000 to this power.
         batch_utterances: Utterances in a batch.
         learning_rate: Peak of the linear schedule with warm-up.
         head_learning_rate: The same for the new classification layer.
@@ -83,7 +81,6 @@ class FineTunedSettings(ParameterGroup):
         dropout: Before the classification layer.
         clip_norm: Largest gradient norm.
         precision: Of the forward pass: bfloat16 under autocast, or float32.
-
     """
 
     encoder: str
@@ -110,7 +107,6 @@ class ClassifierSettings(ParameterGroup):
         objective: The loss.
         contextual: Settings of the contextual classifier.
         finetuned: Settings of the fine-tuned encoder.
-
     """
 
     classifier: Literal["contextual", "finetuned"]

@@ -31,7 +31,6 @@ def run_checks(checks: Iterable[Check]) -> dict[str, Any]:
     Returns:
         success (no critical failure), evaluated, successful, success_percent, and expectations:
         one entry each with check, expectation, column, severity, success, wanted and observed.
-
     """
     with _ONE_AT_A_TIME:
         entries = [entry for check in checks for entry in _validate(check)]

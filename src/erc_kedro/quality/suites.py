@@ -42,7 +42,6 @@ def structure_checks(
         max_words: The most words an utterance may have.
         severity: Of every expectation.
         prefix: What the table is, for the names of the checks.
-
     """
     table = utterances.assign(n_words=utterances["text"].map(_n_words))
     of_utterances: list[Any] = [
@@ -92,7 +91,6 @@ def plan_checks(
         min_accepted: Least share of the planned dialogues that must be accepted.
         max_share_deviation: Most that an emotion's share may deviate from its target.
         max_kl: Largest Kullback-Leibler divergence of the emotions from the target, in nats.
-
     """
     checks = [
         Check(

@@ -21,7 +21,6 @@ class ExperimentRuns:
         client: Of the tracking server.
         parent_id: Id of the parent run, which somebody else starts and ends.
         tags: Tags that the parent and every child carry.
-
     """
 
     def __init__(self, client: MlflowClient, parent_id: str, tags: Mapping[str, str]) -> None:
@@ -104,7 +103,6 @@ def arm_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str,
 
     Returns:
         test_<metric> and test_<metric>_std; and test_<metric>_per_seed as series.
-
     """
     single: dict[str, float] = {}
     series: dict[str, list[float]] = {}

@@ -28,7 +28,6 @@ def encode(
     Returns:
         Where the features lie: path, width, encoder, fingerprint; path is None without an
         encoder.
-
     """
     if encoding.encoder is None:
         return {"path": None, "width": 0, "encoder": None, "fingerprint": None}

@@ -23,7 +23,6 @@ class EncodingParameters(ParameterGroup):
         poolings: The parts of the features, concatenated.
         max_tokens: Longer texts are cut off.
         device: "auto", "cpu" or "cuda".
-
     """
 
     encoder: str | None

@@ -24,7 +24,6 @@ def evaluate(
         The counts that every score is made of, one row per seed, dialogue and emotion (hits,
         predicted, true); and the metrics: seeds, metrics {name: {mean, std, per_seed}} as
         fractions of 1, and the confusion matrix, mean over seeds, true emotions in rows.
-
     """
     label_set = label_set_of(corpus_card)
     keys = ["dialogue_id", "turn"]
@@ -64,7 +63,6 @@ def compare(
         per_seed}}}, comparisons (arm, baseline, metric, difference, ci95, p_value, p_adjusted,
         smallest_detectable), and smallest_detectable of the augmented arm by metric: the true
         difference that this test set and these seeds would show with 80 % power.
-
     """
     label_set = label_set_of(corpus_card)
     counts = {arm: _from_table(table, label_set) for arm, table in dialogue_scores.items()}

@@ -48,7 +48,6 @@ def plan_dialogues(
 
     Raises:
         UserError: If fewer stored specs are there than asked for.
-
     """
     label_set = label_set_of(corpus_card)
     train_shares = label_set.shares(train_dialogues["emotion"])
@@ -126,7 +125,6 @@ def parse_completions(
     Returns:
         A dialogue table with the columns strategy, model and parse_error. A completion that
         holds no dialogue is kept as one row: its text, and the reason in parse_error.
-
     """
     strategies = {spec["id"]: spec["strategy"] for spec in specs}
     tables = []

@@ -20,7 +20,6 @@ class GenerationParameters(ParameterGroup):
         speech_register: Whose way of talking is wanted; completes "spoken talk in ...".
         definitions: A short definition of every emotion.
         attributes: Tables that scenario, relation and setting are drawn from.
-
     """
 
     seed: NonNegativeInt

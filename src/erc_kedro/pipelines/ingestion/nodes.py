@@ -24,7 +24,6 @@ def split_corpus(
 
     Raises:
         UserError: If a split is too small.
-
     """
     card: dict[str, Any] = {
         "corpus": raw.name,

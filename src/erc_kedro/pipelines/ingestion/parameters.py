@@ -10,7 +10,6 @@ class IngestionParameters(ParameterGroup):
 
     Attributes:
         min_dialogues: Fewest dialogues of any split; fewer cannot be trained or tested on.
-
     """
 
     min_dialogues: PositiveInt = 10

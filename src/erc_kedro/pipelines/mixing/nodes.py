@@ -17,7 +17,6 @@ def draw_real_train(
 
     Returns:
         One dialogue table for all seeds, told apart by the column `seed`.
-
     """
     return pd.concat(
         [
@@ -49,7 +48,6 @@ def mix(
     Returns:
         One dialogue table for all seeds with columns `seed` and `weight`, and its summary: means
         over seeds of dialogues and of utterances, by source and by emotion.
-
     """
     label_set = label_set_of(corpus_card)
     training_sets = pd.concat(

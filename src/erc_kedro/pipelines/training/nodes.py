@@ -28,24 +28,16 @@ def train(
 
     Returns:
         The state of each seed's classifier, and the loss by seed and step.
-
     """
     from erc_kedro.modelling.open import open_classifier
 
     label_set = label_set_of(corpus_card)
     classifier = open_classifier(training, features, label_set)
-    n_train = corpus_card["splits"]["train"]["dialogues"]
     real_by_seed = dict(by_seed(real_train))
     states, histories = {}, []
     for seed, training_set in by_seed(training_sets):
         started = time.monotonic()
-        real = real_by_seed[seed]
-        states[seed], history = classifier.fit(
-            training_set,
-            real,
-            seed=seed,
-            real_fraction=real["dialogue_id"].nunique() / n_train,
-        )
+        states[seed], history = classifier.fit(training_set, real_by_seed[seed], seed=seed)
         histories.append(pd.DataFrame(history, columns=["step", "loss"]).assign(seed=seed))
         logger.info(
             "seed %d: %d utterances, %d steps, %.1f s",
@@ -69,7 +61,6 @@ def predict(
     Returns:
         One row per seed and utterance: seed, dialogue_id, turn, predicted, and the probability
         of every emotion, p_<emotion>.
-
     """
     from erc_kedro.modelling.open import open_classifier
 

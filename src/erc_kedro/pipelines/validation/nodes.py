@@ -31,7 +31,6 @@ def check_corpus(
 
     Returns:
         The report of `quality.report.run_checks`, with what the reader found, per split.
-
     """
     from erc_kedro.quality.report import run_checks
     from erc_kedro.quality.suites import structure_checks
@@ -80,7 +79,6 @@ def validate(
         The accepted dialogues; the refused ones with a column `reasons`; and the report:
         what `quality.report.run_checks` returns, numbers of planned, accepted and refused
         dialogues, refusals by rule, and label shares by strategy.
-
     """
     from erc_kedro.quality.report import run_checks
     from erc_kedro.quality.suites import plan_checks, structure_checks
@@ -163,7 +161,6 @@ def gate(validation_report: dict[str, Any], corpus_card: dict[str, Any]) -> dict
 
     Raises:
         UserError: If a critical expectation failed; each is named with what was observed.
-
     """
     failed = [
         f"{entry['expectation']} ({entry['check']}, {entry['column'] or 'table'}): "

@@ -18,7 +18,6 @@ class ValidationParameters(ParameterGroup):
         max_share_deviation: Most that an emotion's share among accepted utterances may deviate
             from its share among the selected specs.
         max_kl: Largest Kullback-Leibler divergence between the two, in nats.
-
     """
 
     max_words: PositiveInt
