@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.classifier import scaled_steps, seeded
+from erc_kedro.modelling.classifier import scaled_steps
 from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.features import Features, text_key
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
+from erc_kedro.modelling.threads import seeded
 
 LABELS = LabelSet("toy", ("neutral", "joy", "fear", "anger"))
 CPU = torch.device("cpu")
@@ -52,7 +53,7 @@ FEATURES = features()
 
 def classifier(**settings: Any) -> ContextualClassifier:
     wanted: dict[str, Any] = {
-        "steps": 60, "step_scaling": 0.5, "batch_dialogues": 16, "width": 16, "kernel": 3,
+        "steps": 60, "step_scaling": 0.0, "batch_dialogues": 16, "width": 16, "kernel": 3,
         "input_dropout": 0.1, "context_dropout": 0.1, "output_dropout": 0.1,
         "learning_rate": 1e-2, "weight_decay": 1e-2, "average_decay": 0.9, "clip_norm": 1.0,
     }  # fmt: skip
@@ -109,17 +110,24 @@ class TestFit:
         assert (np.random.get_state()[1] == numbers).all()  # noqa: NPY002
 
     @pytest.mark.parametrize(
-        ("steps", "fraction", "scaling", "wanted"),
-        [(20, 1.0, 0.5, 20), (20, 0.25, 0.5, 10), (20, 0.25, 0.0, 20), (1, 1.0, 0.5, 2)],
+        ("steps", "n_real", "scaling", "wanted"),
+        [
+            (20, 10_000, 0.5, 20),
+            (20, 2_500, 0.5, 10),
+            (20, 2_500, 0.0, 20),
+            (1, 10_000, 0.5, 2),
+        ],
     )
     def test_takes_the_scaled_number_of_steps(
-        self, steps: int, fraction: float, scaling: float, wanted: int
+        self, steps: int, n_real: int, scaling: float, wanted: int
     ) -> None:
-        assert scaled_steps(steps, fraction, scaling) == wanted
-        model = classifier(steps=steps, step_scaling=scaling)
+        assert scaled_steps(steps, n_real, scaling) == wanted
+
+    def test_takes_the_same_number_of_steps_whatever_the_arm_adds(self) -> None:
+        model = classifier(steps=20, step_scaling=0.0)
         for training in (REAL, pd.concat([REAL, WRONG], ignore_index=True)):
-            _, history = model.fit(training, REAL, seed=0, real_fraction=fraction)
-            assert [step for step, _ in history] == list(range(1, wanted + 1))
+            _, history = model.fit(training, REAL, seed=0)
+            assert [step for step, _ in history] == list(range(1, 21))
             assert all(np.isfinite(loss) for _, loss in history)
 
     def test_its_loss_falls(self) -> None:

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, StrictUndefined, Template
 
 from erc_kedro.core.dialogue import Dialogue, Turn, normalise_text
 from erc_kedro.core.errors import UserError
@@ -84,14 +85,18 @@ def render_request(
             expected=f"one for each of {', '.join(label_set.emotions)}",
             found=f"none for {', '.join(missing)}",
         )
-    environment = Environment(undefined=StrictUndefined, autoescape=False)
-    text = environment.from_string(template).render(
+    text = _compiled(template).render(
         spec=spec,
         register=register,
         definitions={emotion: definitions[emotion] for emotion in label_set.emotions},
     )
     system, user = text.split(_SEPARATOR, maxsplit=1)
     return Request(spec.id, template_name, system.strip(), user.strip())
+
+
+@cache
+def _compiled(template: str) -> Template:
+    return Environment(undefined=StrictUndefined, autoescape=False).from_string(template)
 
 
 def parse_completion(completion: Completion) -> Dialogue:

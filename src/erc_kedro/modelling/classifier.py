@@ -1,13 +1,17 @@
 """What a classifier is to the pipeline, and what all of them share."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import RLock
+import logging
+import time
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
+
+from erc_kedro.core.mixing import by_seed
+from erc_kedro.modelling.threads import side_by_side
+
+logger = logging.getLogger(__name__)
 
 State = dict[str, torch.Tensor]
 History = list[tuple[int, float]]
@@ -15,11 +19,15 @@ History = list[tuple[int, float]]
 REFERENCE_UTTERANCES = 10_000
 """Real utterances that the settings' optimiser steps are meant for"""
 
-_SEEDED = RLock()
-
 
 class Classifier(Protocol):
-    """Trains one classifier per seed, and predicts from its state."""
+    """Trains one classifier per seed, and predicts from its state.
+
+    Attributes:
+        workers: How many seeds it can train at once.
+    """
+
+    workers: int
 
     def fit(
         self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int
@@ -32,6 +40,35 @@ class Classifier(Protocol):
         ...
 
 
+def fit_seeds(
+    classifier: Classifier, training_sets: pd.DataFrame, real: pd.DataFrame
+) -> dict[int, tuple[State, History]]:
+    """Train one classifier per seed, as many at once as the classifier can.
+
+    Args:
+        classifier: Of either kind.
+        training_sets: The training sets of all seeds, told apart by `seed`.
+        real: The real dialogues of all seeds.
+
+    Returns:
+        State and history by seed, in the order of the seeds.
+    """
+    reals = dict(by_seed(real))
+
+    def fit(item: tuple[int, pd.DataFrame]) -> tuple[int, tuple[State, History]]:
+        seed, training_set = item
+        started = time.monotonic()
+        state, history = classifier.fit(training_set, reals[seed], seed=seed)
+        took = time.monotonic() - started
+        logger.info(
+            "seed %d: %d utterances, %d steps, %.1f s", seed, len(training_set), len(history), took
+        )
+        return seed, (state, history)
+
+    with side_by_side(classifier.workers) as pool:
+        return dict(pool.map(fit, by_seed(training_sets)))
+
+
 def scaled_steps(steps: int, n_real: int, scaling: float) -> int:
     """Return the optimiser steps for a number of real utterances: the same in every arm.
 
@@ -39,20 +76,3 @@ def scaled_steps(steps: int, n_real: int, scaling: float) -> int:
     68
     """
     return max(2, round(steps * (n_real / REFERENCE_UTTERANCES) ** scaling))
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, on one thread, and leave its random state as it was.
-
-    One caller at a time: the state is the process's, and ThreadRunner runs arms side by side.
-    """
-    with _SEEDED:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # more are slower on busy cores, and may change the last bit
-        try:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
-                yield
-        finally:
-            torch.set_num_threads(threads)

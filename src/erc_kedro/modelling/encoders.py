@@ -15,6 +15,7 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.modelling.threads import side_by_side, usable_cores
 
 EMBEDDED = "embedded"
 """Name of the encoder that comes with the package's dependencies: all-MiniLM-L6-v2."""
@@ -209,15 +210,21 @@ class Encoder:
         encoded = tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
         lengths = [-(-len(ids) // _LENGTH_STEP) * _LENGTH_STEP for ids in encoded]
         filler = tokenizer("")["input_ids"]
-        for length in sorted(set(lengths)):
-            members = [i for i, own in enumerate(lengths) if own == length]
-            for start in range(0, len(members), _ROWS):
-                chosen = members[start : start + _ROWS]
-                rows = [encoded[i] for i in chosen] + [filler] * (_ROWS - len(chosen))
-                yield (
-                    chosen,
-                    self._forward(model, rows, length, tokenizer.pad_token_id)[: len(chosen)],
-                )
+        batches = [
+            (members[start : start + _ROWS], length)
+            for length in sorted(set(lengths))
+            for members in [[i for i, own in enumerate(lengths) if own == length]]
+            for start in range(0, len(members), _ROWS)
+        ]
+
+        def forward(batch: tuple[list[int], int]) -> npt.NDArray[np.float32]:
+            chosen, length = batch
+            rows = [encoded[i] for i in chosen] + [filler] * (_ROWS - len(chosen))
+            return self._forward(model, rows, length, tokenizer.pad_token_id)[: len(chosen)]
+
+        with side_by_side(usable_cores() if self._device.type == "cpu" else 1) as pool:
+            for (chosen, _), features in zip(batches, pool.map(forward, batches), strict=True):
+                yield chosen, features
 
     @torch.inference_mode()
     def _forward(

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.classifier import History, State, scaled_steps, seeded
+from erc_kedro.modelling.classifier import History, State, scaled_steps
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.objective import Objective, source_codes
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
+from erc_kedro.modelling.threads import seeded
 
 _PREDICT_ROWS = 64
 
@@ -55,6 +56,7 @@ class FineTunedClassifier:
         self._settings = settings
         self._objective = objective
         self._device = device
+        self.workers = 1  # the encoder draws from torch's own random state
 
     def fit(
         self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int

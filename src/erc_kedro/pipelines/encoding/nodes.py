@@ -31,13 +31,11 @@ def encode(
     """
     if encoding.encoder is None:
         return {"path": None, "width": 0, "encoder": None, "fingerprint": None}
-    from erc_kedro.modelling.classifier import seeded
     from erc_kedro.modelling.encoders import Encoder, Pooling
 
     poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
     encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, encoding.device)
-    with seeded(0):
-        path, n_encoded = feature_store.update(encoder, texts["text"])
+    path, n_encoded = feature_store.update(encoder, texts["text"])
     logger.info(
         "%d texts: %d encoded now, %d kept from before (encoder %s)",
         len(texts),

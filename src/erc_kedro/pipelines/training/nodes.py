@@ -1,20 +1,15 @@
 """Nodes of training."""
 
-import logging
-import time
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from erc_kedro.core.corpus import label_set_of
-from erc_kedro.core.mixing import by_seed
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 
 States = dict[int, dict[str, Any]]
 """The state of each seed's classifier: tensors by name."""
-
-logger = logging.getLogger(__name__)
 
 
 def train(
@@ -29,23 +24,16 @@ def train(
     Returns:
         The state of each seed's classifier, and the loss by seed and step.
     """
+    from erc_kedro.modelling.classifier import fit_seeds
     from erc_kedro.modelling.open import open_classifier
 
-    label_set = label_set_of(corpus_card)
-    classifier = open_classifier(training, features, label_set)
-    real_by_seed = dict(by_seed(real_train))
-    states, histories = {}, []
-    for seed, training_set in by_seed(training_sets):
-        started = time.monotonic()
-        states[seed], history = classifier.fit(training_set, real_by_seed[seed], seed=seed)
-        histories.append(pd.DataFrame(history, columns=["step", "loss"]).assign(seed=seed))
-        logger.info(
-            "seed %d: %d utterances, %d steps, %.1f s",
-            seed,
-            len(training_set),
-            len(history),
-            time.monotonic() - started,
-        )
+    classifier = open_classifier(training, features, label_set_of(corpus_card))
+    fitted = fit_seeds(classifier, training_sets, real_train)
+    histories = [
+        pd.DataFrame(history, columns=["step", "loss"]).assign(seed=seed)
+        for seed, (_, history) in fitted.items()
+    ]
+    states = {seed: state for seed, (state, _) in fitted.items()}
     return states, pd.concat(histories, ignore_index=True)
 
 
