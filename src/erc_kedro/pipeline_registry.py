@@ -33,7 +33,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     for corpus in CORPORA:
         prepare = ingestion.create_pipeline()
         generate = prepare + generation.create_pipeline() + validation.create_pipeline()
-        augment = generate + encoding.create_pipeline() + experiment_pipeline(ARMS)
+        augment = generate + encoding.create_pipeline(ARMS) + experiment_pipeline(ARMS)
         for verb, flow in {"prepare": prepare, "generate": generate, "augment": augment}.items():
             registered[f"{verb}_{corpus}"] = Pipeline(
                 flow, namespace=corpus, inputs=flow.inputs() & {"feature_store"}

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from erc_kedro.core.mixing import Recipe
 from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.pipelines.encoding.parameters import EncodingParameters
 
@@ -12,10 +13,25 @@ logger = logging.getLogger(__name__)
 
 
 def collect_texts(
-    train_dialogues: pd.DataFrame, held_out_texts: pd.DataFrame, synthetic_dialogues: pd.DataFrame
+    train_dialogues: pd.DataFrame,
+    held_out_texts: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+    **recipes: Recipe,
 ) -> pd.DataFrame:
-    """Return the distinct texts of all dialogues, sorted, in one column `text`."""
-    tables = (train_dialogues, held_out_texts, synthetic_dialogues)
+    """Collect the texts that an arm may train on or predict.
+
+    Args:
+        train_dialogues: Real train.
+        held_out_texts: Real dev and test.
+        synthetic_dialogues: The accepted synthetic dialogues, with a column `strategy`.
+        **recipes: Of every arm; the texts of a strategy that none uses are left out.
+
+    Returns:
+        The distinct texts, sorted, in one column `text`.
+    """
+    used = {recipe.strategy for recipe in recipes.values() if recipe.extra == "synthetic"}
+    wanted = synthetic_dialogues["strategy"].isin(used) | ("all" in used)
+    tables = (train_dialogues, held_out_texts, synthetic_dialogues[wanted])
     texts = pd.concat([table["text"] for table in tables]).drop_duplicates().sort_values()
     return texts.to_frame().reset_index(drop=True)
 
