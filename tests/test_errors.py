@@ -1,6 +1,10 @@
 """Bad input, bad parameters and bad synthetic dialogues: one clear error, nothing lost."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,3 +175,23 @@ def test_the_command_line_says_an_error_of_the_users_without_a_traceback(project
     assert done.returncode != 0
     assert "did you mean meld.augmented.ratio?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stop_from_the_keyboard_leaves_no_run_open(project: Project) -> None:
+    command = [sys.executable, "-m", "kedro", "run", "--pipelines=augment_meld"]
+    clean = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    with subprocess.Popen(
+        command, cwd=project.path, env=clean, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "seed 0" in line:  # in the middle of an arm
+                running.send_signal(signal.SIGINT)
+                break
+        running.stderr.read()
+    assert running.returncode != 0
+    statuses = {run.info.status for run in project.runs()}
+    assert "RUNNING" not in statuses
+    [parent] = [run for run in project.runs() if "arm" not in run.data.tags]
+    assert parent.info.status == "KILLED"
+    assert "keyboard" in parent.data.tags["error"]

@@ -1,10 +1,12 @@
 """The experiment in MLflow: kedro-mlflow's parent run, and one child run per arm."""
 
+import atexit
 import logging
 import os
 from pathlib import Path
 from typing import Any
 
+import mlflow
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -38,6 +40,7 @@ class ExperimentTracking(MlflowHook):
         super().__init__()
         self._runs: ExperimentRuns | None = None
         self._left: dict[str, set[str]] = {}
+        atexit.register(self._end_interrupted)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -134,7 +137,22 @@ class ExperimentTracking(MlflowHook):
         """End all open runs as FAILED, the error as a tag."""
         if self._runs is not None:
             self._runs.fail_open(error)
+            self._runs = None
         super().on_pipeline_error(error, run_params, pipeline, catalog)
+
+    @hook_impl
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """End the parent run."""
+        self._runs = None
+        super().after_pipeline_run(run_params, pipeline, catalog)
+
+    def _end_interrupted(self) -> None:
+        """End as KILLED what a stop from the keyboard left open; no hook is told of one."""
+        if self._runs is not None:
+            self._runs.fail_open(KeyboardInterrupt("stopped from the keyboard"), "KILLED")
+            mlflow.end_run("KILLED")
 
     def _log_param(self, name: str, value: Any) -> None:
         """Do nothing: parameters were logged, flattened, when the run started."""

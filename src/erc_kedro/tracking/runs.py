@@ -55,13 +55,13 @@ class ExperimentRuns:
         self._client.set_terminated(self._children[arm], status)
         self._open.discard(arm)
 
-    def fail_open(self, error: BaseException) -> None:
-        """End every arm's run that is not ended yet as FAILED, the error as a tag on all."""
+    def fail_open(self, error: BaseException, status: str = "FAILED") -> None:
+        """End every arm's run that is not ended yet, the error as a tag on all."""
         message = f"{type(error).__name__}: {error}"[:MAX_PARAM_VAL_LENGTH]
         for run_id in [self.parent_id, *(self._children[arm] for arm in self._open)]:
             self._client.set_tag(run_id, "error", message)
         for arm in sorted(self._open):
-            self.end(arm, "FAILED")
+            self.end(arm, status)
 
     def log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Log nested values flattened; what is too long is cut off."""
