@@ -43,7 +43,7 @@ data: $(INSTALLED)  ## official files of a corpus: make data CORPUS=meld [FROM=f
 
 ui: $(INSTALLED)  ## MLflow UI on 127.0.0.1 (UI_PORT=5000)
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
-	$(BIN)/mlflow ui --backend-store-uri sqlite:///$(CURDIR)/mlflow.db --host $(HOST) --port $(UI_PORT) --workers 1
+	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(CURDIR)/mlflow.db}" --host $(HOST) --port $(UI_PORT) --workers 1
 
 viz: $(INSTALLED)  ## kedro-viz on 127.0.0.1 (VIZ_PORT=4141)
 	@$(BIN)/kedro viz run --host $(HOST) --port $(VIZ_PORT) --no-browser

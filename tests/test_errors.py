@@ -54,6 +54,26 @@ def test_a_parameter_of_wrong_type_range_or_name_is_refused(
     assert project.runs() == []
 
 
+def test_a_parameter_that_the_selected_nodes_do_not_read_is_refused(project: Project) -> None:
+    project.run("augment_meld")
+    done = project.kedro(
+        "run",
+        "--pipelines=augment_meld",
+        "--env=test",
+        "--namespaces=meld.augmented",
+        "--params=meld.experiment.real_fraction=0.1",
+    )
+    assert done.returncode != 0
+    assert "No node of this run reads this parameter" in done.stderr
+
+
+def test_a_value_in_place_of_a_whole_group_is_refused_before_any_run(project: Project) -> None:
+    done = project.kedro("run", "--pipelines=augment_meld", "--env=test", "--params=meld=1")
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+    assert project.runs() == []
+
+
 def test_an_unknown_pipeline_names_the_near_ones(project: Project) -> None:
     with pytest.raises(ValueError, match="augment_meld"):
         project.run("augment_mel")

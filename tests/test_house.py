@@ -34,6 +34,14 @@ def test_test_labels_are_read_by_evaluation_alone() -> None:
     assert raw == {"meld.ingestion.split_corpus"}
 
 
+def test_label_counts_of_test_go_to_the_corpus_report_alone() -> None:
+    readers = {n.name for n in AUGMENT.nodes if "meld.corpus_facts" in n.inputs}
+    assert readers == {"meld.validation.check_corpus"}
+    [reader] = [n for n in AUGMENT.nodes if n.name == "meld.validation.check_corpus"]
+    assert reader.outputs == ["meld.corpus_report"]
+    assert not [n.name for n in AUGMENT.nodes if "meld.corpus_report" in n.inputs]
+
+
 def test_nothing_before_evaluation_depends_on_dev_labels() -> None:
     assert not [n.name for n in AUGMENT.nodes if "meld.dev_dialogues" in n.inputs]
 

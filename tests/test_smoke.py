@@ -87,6 +87,7 @@ def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project,
     sizes = {arm: len(table) / 2 for arm, table in sets.items()}
     assert set(sets["real_only"]["source"]) == {"real"}
     assert set(sets["synthetic_only"]["source"]) == {"synthetic"}
+    assert set(sets["oversampled"]["source"]) == {"real", "repeated"}
     assert sizes["augmented"] == sizes["real_only"] + sizes["synthetic_only"]
     assert sizes["oversampled"] == pytest.approx(sizes["augmented"], abs=15)
     rare = {arm: (table["emotion"] == "fear").mean() for arm, table in sets.items()}

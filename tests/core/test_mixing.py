@@ -201,14 +201,15 @@ def test_any_recipe_mixes_whole_dialogues_each_once_and_the_same_for_a_seed(reci
     pd.testing.assert_frame_equal(mixed, mix(REAL, SYNTHETIC, recipe, AUGMENTED, LABELS, seed))
 
 
-def test_only_synthetic_utterances_weigh_less():
+def test_only_added_utterances_weigh_less_and_repeated_ones_as_augmented_ones():
     recipe = Recipe(extra="synthetic", ratio=0.5, loss_weight=0.25)
     mixed = mix(REAL, SYNTHETIC, recipe, AUGMENTED, LABELS, 0)
     weights = mixed.groupby("source")["weight"].agg(["min", "max"])
     assert weights.loc["real"].tolist() == [1, 1]
     assert weights.loc["synthetic"].tolist() == [0.25, 0.25]
-    repeated = Recipe(extra="repeated", loss_weight=0.25)
-    assert set(mix(REAL, SYNTHETIC, repeated, AUGMENTED, LABELS, 0)["weight"]) == {1.0}
+    mixed = mix(REAL, SYNTHETIC, Recipe(extra="repeated"), recipe, LABELS, 0)
+    assert mixed.groupby("source")["weight"].unique().to_dict() == {"real": [1], "repeated": [0.25]}
+    assert (mixed["source"].eq("repeated") == mixed["dialogue_id"].str.contains("#")).all()
 
 
 def test_real_only_is_the_real_part_and_synthetic_only_has_nothing_of_it():

@@ -215,3 +215,17 @@ class TestTheEmbeddedEncoder:
         with pytest.raises(UserError, match="damaged") as caught:
             resolve_encoder(EMBEDDED)
         assert "pip install" in str(caught.value)
+
+
+def test_weights_that_are_none_are_a_user_error(tiny_bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_bert, tmp_path / "broken")
+    (folder / "model.safetensors").write_bytes(b"no weights at all")
+    encoder = Encoder(str(folder), [Pooling(-1, "mean")], 16, "cpu")
+    with pytest.raises(UserError, match="cannot be loaded"):
+        list(encoder.encode(["w1 w2"]))
+
+
+@pytest.mark.parametrize("device", ["quantum", "cuda:99"])
+def test_a_device_that_is_not_there_is_a_user_error(device: str) -> None:
+    with pytest.raises(UserError, match="device is not there"):
+        choose_device(device)

@@ -69,7 +69,7 @@ class TestPriors:
     @pytest.mark.parametrize("synthetic", [SYNTHETIC, []], ids=["some", "none"])
     def test_sum_to_one_per_source(self, synthetic: list[str]) -> None:
         made = objective(rows(REAL, synthetic), prior_smoothing=1.0)
-        np.testing.assert_allclose(made.log_priors.exp().sum(1), [1, 1], atol=1e-6)
+        np.testing.assert_allclose(made.log_priors.exp().sum(1), [1] * len(SOURCES), atol=1e-6)
 
     def test_of_real_is_that_of_real_train_even_if_none_is_trained_on(self) -> None:
         alone = objective(rows([], SYNTHETIC))
@@ -77,7 +77,7 @@ class TestPriors:
 
     def test_are_zero_without_correction(self) -> None:
         priors = objective(prior_correction=False).log_priors
-        assert priors.shape == (2, 3)
+        assert priors.shape == (len(SOURCES), 3)
         assert (priors == 0).all()
 
     def test_are_smoothed_by_that_many_utterances_per_label(self) -> None:
@@ -107,5 +107,10 @@ class TestLoss:
 
 def test_source_codes_are_positions_in_sources() -> None:
     codes = source_codes(pd.DataFrame({"source": ["synthetic", "real", "synthetic"]}))
-    assert codes.tolist() == [1, 0, 1]
+    assert [SOURCES[code] for code in codes] == ["synthetic", "real", "synthetic"]
     assert codes.dtype == torch.int64
+
+
+def test_an_unknown_source_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown source"):
+        source_codes(pd.DataFrame({"source": ["real", "imagined"]}))

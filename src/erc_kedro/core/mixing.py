@@ -68,13 +68,15 @@ def mix(
         real: The real dialogues of this seed.
         synthetic: All accepted synthetic dialogues, with a column `strategy`.
         recipe: The arm's recipe.
-        reference: The augmented arm's recipe: repeated dialogues match its number of utterances.
+        reference: The augmented arm's recipe: repeated dialogues match its number of utterances
+            and its loss weight, so that the two differ in where the addition comes from alone.
         label_set: The corpus's label set.
         seed: Same seed, same training set.
 
     Returns:
         The dialogue table of the training set with columns `seed` and `weight`; no dialogue id
-        stands in it twice, a repeated dialogue's copies are named "<id>#2", "<id>#3", ...
+        stands in it twice, a repeated dialogue's copies are named "<id>#2", "<id>#3", ..., and
+        their source is "repeated".
 
     Raises:
         UserError: If the recipe asks for more than there is, or for nothing.
@@ -86,7 +88,8 @@ def mix(
     elif recipe.extra == "repeated":
         added = draw_synthetic(synthetic, reference, len(real), seed)
         n = len(added) if reference.extra == "synthetic" else 0
-        parts.append(repeat_rare(real, n, label_set, seed).assign(weight=1.0))
+        copies = repeat_rare(real, n, label_set, seed)
+        parts.append(copies.assign(weight=reference.loss_weight, source="repeated"))
     mixed = pd.concat(parts, ignore_index=True) if parts else real.iloc[:0]
     if mixed.empty:
         raise UserError(

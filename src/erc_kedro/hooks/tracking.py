@@ -56,18 +56,21 @@ class ExperimentTracking(MlflowHook):
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Start the parent run; log parameters, corpus and provenance."""
-        super().before_pipeline_run(run_params, pipeline, catalog)
         self._runs = None
         corpus = corpus_of(pipeline)
-        if not self._is_mlflow_enabled or corpus is None:
+        if corpus is None:
+            super().before_pipeline_run(run_params, pipeline, catalog)
             return
+        # All that can fail comes first: Kedro tells no hook of an error in this one.
         source, digest = catalog.get(f"{corpus}.raw").source_and_digest()
         tags = {"corpus": corpus, "corpus_source": source, "corpus_digest": digest}
-        self._runs = ExperimentRuns(
-            MlflowClient(), self.run_id, tags | provenance_tags(self._project, run_params)
-        )
+        tags |= provenance_tags(self._project, run_params)
         names = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
         values = {name.removeprefix("params:"): _plain(catalog.load(name)) for name in names}
+        super().before_pipeline_run(run_params, pipeline, catalog)
+        if not self._is_mlflow_enabled:
+            return
+        self._runs = ExperimentRuns(MlflowClient(), self.run_id, tags)
         self._runs.log_parameters(self._runs.parent_id, values)
         self._left = {}
         for node in pipeline.nodes:

@@ -1,6 +1,7 @@
 """Bad input is refused before the first node, and said in a few lines instead of a traceback."""
 
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -9,8 +10,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import pipelines
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, DatasetError
 from kedro.pipeline import Pipeline
 from kedro.validation.exceptions import ParameterValidationError
 from pydantic import BaseModel
@@ -46,9 +46,7 @@ class UserErrors:
                 remedy="leave out --runner",
             )
         check_writable(self._data)
-        names = run_params.get("pipeline_names") or ["__default__"]
-        inputs = set().union(*(pipelines[name].inputs() for name in names))
-        check_paths(run_params.get("runtime_params") or {}, inputs, catalog)
+        check_paths(run_params.get("runtime_params") or {}, pipeline.inputs(), catalog)
         check_fresh(pipeline, catalog)
 
 
@@ -72,22 +70,24 @@ def check_writable(folder: Path) -> None:
 
 
 def check_paths(runtime_params: dict[str, Any], inputs: set[str], catalog: CatalogProtocol) -> None:
-    """Refuse a --params path that no node of the pipeline reads (Kedro ignores it).
+    """Refuse a --params path that no node of the run reads (Kedro ignores it).
 
     Raises:
         UserError: Naming the nearest path that is read.
     """
     groups = {name.removeprefix("params:") for name in inputs if name.startswith("params:")}
     for path in flatten(runtime_params):
-        if any(f"{path}.".startswith(f"{g}.") or f"{g}.".startswith(f"{path}.") for g in groups):
+        if any(f"{path}.".startswith(f"{group}.") for group in groups):
             continue
-        known = {g: catalog.load(f"params:{g}") for g in groups}
-        leaves = flatten(
-            {g: v.model_dump() if isinstance(v, BaseModel) else v for g, v in known.items()}
-        )
+        known: dict[str, Any] = {}
+        for group in groups:
+            with suppress(DatasetError):  # the path may have replaced the whole group
+                value = catalog.load(f"params:{group}")
+                known[group] = value.model_dump() if isinstance(value, BaseModel) else value
+        leaves = flatten(known)
         nearest = get_close_matches(path, [*leaves, *groups], n=1, cutoff=0.3)
         raise UserError(
-            "No node of this pipeline reads this parameter.",
+            "No node of this run reads this parameter.",
             where=f"--params {path}",
             expected=f"a path under {', '.join(sorted(groups))}",
             remedy=f"did you mean {nearest[0]}?" if nearest else "see conf/base/parameters_*.yml",
@@ -119,7 +119,8 @@ def check_fresh(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
 def _say_user_errors(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    if isinstance(error, UserError | ParameterValidationError):
+    unknown_pipeline = str(error).startswith("Failed to find the pipeline named")
+    if isinstance(error, UserError | ParameterValidationError) or unknown_pipeline:
         print(f"\nError: {error}", file=sys.stderr)
     else:
         sys.__excepthook__(kind, error, trace)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from erc_kedro.core.errors import UserError
@@ -71,8 +72,8 @@ def resolve_encoder(name: str) -> str:
 
 
 @contextmanager
-def quiet_transformers() -> Iterator[None]:
-    """Keep loading bars and banners of transformers off the screen."""
+def _loading(name: str) -> Iterator[None]:
+    """Keep transformers' bars and banners off the screen; say plainly what cannot be loaded."""
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
@@ -80,6 +81,15 @@ def quiet_transformers() -> Iterator[None]:
     logging.disable_progress_bar()
     try:
         yield
+    except (OSError, ValueError, SafetensorError) as error:
+        offline = " (HF_HUB_OFFLINE=1)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
+        raise UserError(
+            "The encoder cannot be loaded.",
+            where=name,
+            expected="a Hugging Face encoder's hub name or folder",
+            found=str(error).strip().splitlines()[0] + offline,
+            remedy=f"check the name and the network, or use {EMBEDDED!r}",
+        ) from error
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
@@ -92,19 +102,9 @@ def load_pretrained(name: str) -> tuple[Any, Any]:
         UserError: If it cannot be loaded.
     """
     place = resolve_encoder(name)
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(place)
-            model = AutoModel.from_pretrained(place, dtype=torch.float32)
-    except (OSError, ValueError) as error:
-        offline = os.environ.get("HF_HUB_OFFLINE") == "1"
-        raise UserError(
-            "The encoder cannot be loaded.",
-            where=name,
-            expected="a Hugging Face encoder's hub name or folder",
-            found=str(error).strip().splitlines()[0] + (" (HF_HUB_OFFLINE=1)" if offline else ""),
-            remedy=f"check the name and the network, or use {EMBEDDED!r}",
-        ) from error
+    with _loading(name):
+        tokenizer = AutoTokenizer.from_pretrained(place)
+        model = AutoModel.from_pretrained(place, dtype=torch.float32)
     return tokenizer, model
 
 
@@ -116,9 +116,14 @@ def choose_device(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    names = ["cpu", "cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    there = names if torch.cuda.is_available() else ["cpu"]
+    if device not in there:
         raise UserError(
-            "The device is not there.", found=device, remedy="use device: auto or device: cpu"
+            "The device is not there.",
+            where="training.device or encoding.device",
+            expected=f"auto, {', '.join(there)}",
+            found=repr(device),
         )
     return torch.device(device)
 
@@ -148,17 +153,8 @@ class Encoder:
         self._max_tokens = max_tokens
         self._device = choose_device(device)
         place = resolve_encoder(name)
-        try:
-            with quiet_transformers():
-                config = AutoConfig.from_pretrained(place)
-        except (OSError, ValueError) as error:
-            raise UserError(
-                "The encoder cannot be loaded.",
-                where=name,
-                expected="a Hugging Face encoder's hub name or folder",
-                found=str(error).strip().splitlines()[0],
-                remedy=f"check the name and the network, or use {EMBEDDED!r}",
-            ) from error
+        with _loading(name):
+            config = AutoConfig.from_pretrained(place)
         n_layers = int(config.num_hidden_layers)
         wrong = [p.layer for p in self.poolings if not -n_layers - 1 <= p.layer <= n_layers]
         if wrong:

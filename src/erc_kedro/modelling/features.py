@@ -130,7 +130,10 @@ class FeatureStore:
             except Exception as error:  # whatever is wrong with the files, they are made anew
                 problem = str(error).splitlines()[0]
             logger.warning("Feature cache %s is damaged (%s): it is made anew.", place, problem)
-        (place / "matrix.f32").write_bytes(b"")
+        elif (place / "matrix.f32").exists():
+            logger.warning("Feature cache %s has lost its index: it is made anew.", place)
+        (place / "matrix.f32.new").write_bytes(b"")  # whoever has the old one mapped keeps it
+        (place / "matrix.f32.new").replace(place / "matrix.f32")
         empty = pd.DataFrame({"key": pd.Series(dtype="str"), "crc": pd.Series(dtype="int64")})
         FeatureStore._replace_index(place, empty)
         return empty

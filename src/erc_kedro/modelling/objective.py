@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.settings import ObjectiveSettings
 
-SOURCES = ("real", "synthetic")
+SOURCES = ("real", "repeated", "synthetic")
 
 
 class Objective:
@@ -16,8 +16,8 @@ class Objective:
 
     A sample's logits are raised by the log label prior of its own source while training, and by
     that of real train when predicting (logit adjustment, Menon et al., ICLR 2021, section 5.1;
-    here with one prior per source, so that a synthetic set with other label shares does not
-    shift the decision).
+    here with one prior per source, so that added dialogues with other label shares do not shift
+    the decision).
 
     Args:
         training_set: One seed's training set: emotion and source of every utterance.
@@ -77,5 +77,12 @@ class Objective:
 
 
 def source_codes(rows: pd.DataFrame) -> torch.Tensor:
-    """Return each row's position in `SOURCES`, int64 of shape (rows,)."""
-    return torch.from_numpy(pd.Index(SOURCES).get_indexer(pd.Index(rows["source"])).astype("int64"))
+    """Return each row's position in `SOURCES`, int64 of shape (rows,).
+
+    Raises:
+        ValueError: If a row has another source.
+    """
+    codes = pd.Index(SOURCES).get_indexer(pd.Index(rows["source"]))
+    if (codes < 0).any():
+        raise ValueError(f"unknown source, expected one of {SOURCES}")
+    return torch.from_numpy(codes.astype("int64"))

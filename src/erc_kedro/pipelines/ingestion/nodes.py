@@ -14,24 +14,25 @@ logger = logging.getLogger(__name__)
 
 def split_corpus(
     raw: RawCorpus, ingestion: IngestionParameters
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, Any]]:
     """Split a raw corpus into what the stages may see.
 
     Returns:
         The dialogue tables of train, dev and test; the texts of dev and test without labels
-        (columns split, dialogue_id, turn, speaker, text); and the corpus card: name, label set,
-        source, digest, sizes and findings.
+        (columns split, dialogue_id, turn, speaker, text); the corpus card, which every stage may
+        read: name, label set, source, digest; and facts for the corpus report alone, since they
+        know test labels: sizes, label counts and findings of each split.
 
     Raises:
         UserError: If a split is too small.
     """
-    card: dict[str, Any] = {
+    card = {
         "corpus": raw.name,
         "corpus_source": raw.source,
         "digest": raw.digest,
         "emotions": list(raw.label_set.emotions),
-        "splits": {},
     }
+    facts: dict[str, Any] = {}
     for split in SPLITS:
         table = raw.splits[split]
         n_dialogues = table["dialogue_id"].nunique()
@@ -43,7 +44,7 @@ def split_corpus(
                 found=f"{n_dialogues}",
             )
         counts = table["emotion"].value_counts()
-        card["splits"][split] = {
+        facts[split] = {
             "dialogues": n_dialogues,
             "utterances": len(table),
             "emotions": {name: int(counts.get(name, 0)) for name in raw.label_set.emotions},
@@ -54,4 +55,5 @@ def split_corpus(
     held_out = pd.concat(
         [raw.splits[split].assign(split=split) for split in ("dev", "test")], ignore_index=True
     )[["split", "dialogue_id", "turn", "speaker", "text"]]
-    return raw.splits["train"], raw.splits["dev"], raw.splits["test"], held_out, card
+    train, dev, test = (raw.splits[split] for split in SPLITS)
+    return train, dev, test, held_out, card, facts

@@ -18,6 +18,7 @@ def create_pipeline() -> Pipeline:
                     "test_dialogues",
                     "held_out_texts",
                     "corpus_card",
+                    "corpus_facts",
                 ],
                 name="split_corpus",
             ),

@@ -64,6 +64,7 @@ def mix(
         "dialogues": training_sets.groupby("seed")["dialogue_id"].nunique().mean(),
         "utterances": len(training_sets) / n_seeds,
         "real_utterances": float(by_source.get("real", 0.0)),
+        "repeated_utterances": float(by_source.get("repeated", 0.0)),
         "synthetic_utterances": float(by_source.get("synthetic", 0.0)),
         "emotions": {name: float(by_emotion.get(name, 0.0)) for name in label_set.emotions},
     }

@@ -11,7 +11,13 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 check_corpus,
-                inputs=["train_dialogues", "held_out_texts", "corpus_card", "params:validation"],
+                inputs=[
+                    "train_dialogues",
+                    "held_out_texts",
+                    "corpus_card",
+                    "corpus_facts",
+                    "params:validation",
+                ],
                 outputs="corpus_report",
                 name="check_corpus",
             ),
