@@ -201,7 +201,13 @@ def test_a_stop_from_the_keyboard_leaves_no_run_open(project: Project) -> None:
     command = [sys.executable, "-m", "kedro", "run", "--pipelines=augment_meld"]
     clean = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with subprocess.Popen(
-        command, cwd=project.path, env=clean, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=project.path,
+        env=clean,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a background job is started with the signal ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     ) as running:
         assert running.stderr is not None
         for line in running.stderr:
