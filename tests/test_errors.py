@@ -74,6 +74,13 @@ def test_a_value_in_place_of_a_whole_group_is_refused_before_any_run(project: Pr
     assert project.runs() == []
 
 
+def test_a_device_that_is_not_there_is_refused_before_any_run(project: Project) -> None:
+    with pytest.raises(UserError, match="device is not there") as caught:
+        project.run("augment_meld", {"meld": {"training": {"device": "quantum"}}})
+    assert "meld.training.device=auto" in str(caught.value)
+    assert project.runs() == []
+
+
 def test_an_unknown_pipeline_names_the_near_ones(project: Project) -> None:
     with pytest.raises(ValueError, match="augment_meld"):
         project.run("augment_mel")

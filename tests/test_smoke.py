@@ -75,7 +75,8 @@ def test_mlflow_holds_a_parent_and_one_finished_child_per_arm(
             assert child.data.metrics[f"test_{metric}"] == pytest.approx(values["mean"])
             assert child.data.metrics[f"test_{metric}_std"] == pytest.approx(values["std"])
         assert child.data.metrics["optimiser_steps"] == 12
-        assert "ratio" in child.data.params
+        added = child.info.run_name in {"augmented", "synthetic_only"}
+        assert ("ratio" in child.data.params) == added
 
 
 def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project, Any]) -> None:
@@ -149,3 +150,24 @@ def test_threads_give_the_same_comparison(finished: tuple[Project, Any], project
     first = finished[0].read("08_reporting/meld/comparison.json")
     assert project.read("08_reporting/meld/comparison.json") == first
     assert {run.info.status for run in project.runs()} == {"FINISHED"}
+
+
+def test_one_arm_runs_alone_and_scores_of_another_experiment_are_not_compared(
+    project: Project,
+) -> None:
+    project.run("augment_meld")
+    before = project.read("08_reporting/meld/comparison.json")
+    parts = ("run", "--pipelines=augment_meld", "--env=test")
+    alone = project.kedro(*parts, "--namespaces=meld.augmented")
+    assert alone.returncode == 0, alone.stderr
+    assert "meld.augmented: weighted F1" in alone.stderr
+    assert "comparison.json and the result table are of an earlier run" in alone.stderr
+    again = project.kedro(*parts, "--namespaces=meld.evaluation")
+    assert again.returncode == 0, again.stderr
+    assert project.read("08_reporting/meld/comparison.json") == before
+    other = project.kedro(
+        *parts, "--namespaces=meld.evaluation", "--params=meld.experiment.real_fraction=0.5"
+    )
+    assert other.returncode != 0
+    assert "An arm's scores are of another experiment" in other.stderr
+    assert project.read("08_reporting/meld/comparison.json") == before

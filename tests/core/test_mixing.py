@@ -101,13 +101,15 @@ def test_a_ratio_beyond_the_pool_names_the_largest_that_works(real, pool, factor
 def test_the_whole_pool_can_be_asked_for_by_ratio_or_by_none():
     pool = SYNTHETIC[SYNTHETIC["strategy"] == "balanced"]
     for ratio in (len(pool) / len(REAL), None):
-        drawn = draw_synthetic(SYNTHETIC, Recipe(ratio=ratio), len(REAL), 3)
+        drawn = draw_synthetic(SYNTHETIC, Recipe(extra="synthetic", ratio=ratio), len(REAL), 3)
         assert len(drawn) == len(pool)
 
 
 def test_a_strategy_takes_its_own_dialogues_and_all_takes_every_one():
     for strategy, expected in [("faithful", {"faithful"}), ("all", {"balanced", "faithful"})]:
-        drawn = draw_synthetic(SYNTHETIC, Recipe(strategy=strategy, ratio=1), len(REAL), 0)
+        drawn = draw_synthetic(
+            SYNTHETIC, Recipe(extra="synthetic", strategy=strategy, ratio=1), len(REAL), 0
+        )
         assert set(drawn["strategy"]) == expected
 
 
@@ -121,14 +123,14 @@ def test_the_synthetic_part_is_drawn_anew_per_seed():
 
 def test_a_strategy_without_dialogues_is_refused_and_the_others_are_named():
     with pytest.raises(UserError, match="balanced, faithful"):
-        draw_synthetic(SYNTHETIC, Recipe(strategy="mine", ratio=0.1), 10, 0)
+        draw_synthetic(SYNTHETIC, Recipe(extra="synthetic", strategy="mine", ratio=0.1), 10, 0)
     with pytest.raises(UserError, match="no accepted dialogue"):
-        draw_synthetic(SYNTHETIC.iloc[:0], Recipe(ratio=None), 10, 0)
+        draw_synthetic(SYNTHETIC.iloc[:0], Recipe(extra="synthetic", ratio=None), 10, 0)
 
 
 def test_ratio_0_needs_no_synthetic_dialogue():
-    assert draw_synthetic(SYNTHETIC.iloc[:0], Recipe(ratio=0), 10, 0).empty
-    assert draw_synthetic(SYNTHETIC, Recipe(ratio=0), 10, 0).empty
+    assert draw_synthetic(SYNTHETIC.iloc[:0], Recipe(extra="synthetic", ratio=0), 10, 0).empty
+    assert draw_synthetic(SYNTHETIC, Recipe(extra="synthetic", ratio=0), 10, 0).empty
 
 
 # repeat_rare
@@ -173,9 +175,12 @@ def test_repetition_is_drawn_anew_per_seed():
 
 @st.composite
 def recipes(draw):
+    extra = draw(st.sampled_from(["none", "synthetic", "repeated"]))
+    if extra != "synthetic":
+        return Recipe(real=draw(st.booleans()), extra=extra)
     return Recipe(
         real=draw(st.booleans()),
-        extra=draw(st.sampled_from(["none", "synthetic", "repeated"])),
+        extra=extra,
         strategy=draw(st.sampled_from(["balanced", "faithful", "all"])),
         ratio=draw(st.none() | st.floats(0.1, 1)),
         loss_weight=draw(st.floats(0.1, 1)),
@@ -223,7 +228,7 @@ def test_real_only_is_the_real_part_and_synthetic_only_has_nothing_of_it():
 @given(st.floats(0.05, 1), SEEDS)
 def test_oversampling_adds_about_as_many_utterances_as_the_augmented_arm(ratio, seed):
     augmented = Recipe(extra="synthetic", ratio=ratio)
-    oversampled = Recipe(extra="repeated", ratio=0.01)
+    oversampled = Recipe(extra="repeated")
     sizes = [
         len(mix(REAL, SYNTHETIC, recipe, augmented, LABELS, seed))
         for recipe in (augmented, oversampled)
@@ -251,3 +256,12 @@ def test_an_empty_synthetic_draw_alone_is_refused():
 def test_a_recipe_refuses_what_it_cannot_mean(values):
     with pytest.raises(ValidationError):
         Recipe(**values)
+
+
+@pytest.mark.parametrize("name", ["strategy", "ratio", "loss_weight"])
+@pytest.mark.parametrize("extra", ["none", "repeated"])
+def test_a_field_without_effect_is_refused_and_not_among_those_in_effect(extra, name):
+    with pytest.raises(ValidationError, match=f"{name} without effect"):
+        Recipe(extra=extra, **{name: {"strategy": "all"}.get(name, 0.5)})
+    assert name not in Recipe(extra=extra).in_effect()
+    assert name in Recipe(extra="synthetic").in_effect()

@@ -1,15 +1,17 @@
 """Recipes, and the training sets mixed from them: by whole dialogues, deterministic in the seed."""
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.parameters import ParameterGroup
+
+_OF_SYNTHETIC = frozenset({"strategy", "ratio", "loss_weight"})
 
 
 class Recipe(ParameterGroup):
@@ -29,6 +31,18 @@ class Recipe(ParameterGroup):
     strategy: str = "balanced"
     ratio: Annotated[float, Field(ge=0)] | None = None
     loss_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @model_validator(mode="after")
+    def _all_in_effect(self) -> "Recipe":
+        idle = sorted(self.model_fields_set & _OF_SYNTHETIC) if self.extra != "synthetic" else []
+        if idle:
+            raise ValueError(f"{', '.join(idle)} without effect: extra is {self.extra!r}")
+        return self
+
+    def in_effect(self) -> dict[str, Any]:
+        """Return the fields that say something about this recipe, as plain values."""
+        idle = _OF_SYNTHETIC if self.extra != "synthetic" else frozenset()
+        return self.model_dump(exclude=set(idle))
 
 
 def by_seed(table: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:

@@ -10,6 +10,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
+from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.hooks.namespaces import corpus_of
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ class RunReport:
         if f"{corpus}.result_table" in pipeline.all_outputs():
             comparison = catalog.load(f"{corpus}.comparison")
             _print_table(catalog.load(f"{corpus}.result_table"), comparison)
+        else:
+            _say_scores(corpus, pipeline, catalog)
         logger.info("done in %.0f s", time.monotonic() - self._run_started)
         logger.info(self._source_line(corpus, catalog))
 
@@ -67,6 +70,23 @@ class RunReport:
         return (
             f"Corpus {corpus}: SAMPLE that ships with the package (digest {digest}), for trying "
             f"out; nothing follows from it for {corpus}. Real files: make data CORPUS={corpus}"
+        )
+
+
+def _say_scores(corpus: str, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Say the scores of arms that were run without their comparison."""
+    names = sorted(name for name in pipeline.all_outputs() if name.endswith(".metrics"))
+    for name in names:
+        metrics = catalog.load(name)["metrics"]
+        weighted, macro = (100 * metrics[metric]["mean"] for metric in HEADLINE)
+        arm = name.removesuffix(".metrics")
+        logger.info("%s: weighted F1 %.1f, macro F1 %.1f", arm, weighted, macro)
+    if names:
+        logger.info(
+            "comparison.json and the result table are of an earlier run; to renew them: "
+            "kedro run --pipeline=augment_%s --namespaces=%s.evaluation",
+            corpus,
+            corpus,
         )
 
 

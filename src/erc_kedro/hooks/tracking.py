@@ -16,6 +16,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow import MlflowClient
 from pydantic import BaseModel
 
+from erc_kedro.core.mixing import Recipe
 from erc_kedro.hooks.namespaces import arm_of, corpus_of
 from erc_kedro.tracking.provenance import provenance_tags
 from erc_kedro.tracking.runs import (
@@ -87,8 +88,8 @@ class ExperimentTracking(MlflowHook):
         if self._runs is not None and arm is not None:
             run_id = self._runs.child(arm)
             recipe = next((v for name, v in inputs.items() if name.endswith(f".{arm}")), None)
-            if isinstance(recipe, BaseModel):
-                self._runs.log_parameters(run_id, recipe.model_dump())
+            if isinstance(recipe, Recipe):
+                self._runs.log_parameters(run_id, recipe.in_effect())
 
     @hook_impl
     def after_node_run(self, node: Node, outputs: dict[str, Any]) -> None:
@@ -182,4 +183,6 @@ def _with_local_store(config: dict[str, Any], project: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Recipe):
+        return value.in_effect()
     return value.model_dump() if isinstance(value, BaseModel) else value

@@ -48,6 +48,7 @@ class UserErrors:
         check_writable(self._data)
         check_paths(run_params.get("runtime_params") or {}, pipeline.inputs(), catalog)
         check_fresh(pipeline, catalog)
+        check_devices(pipeline, catalog)
 
 
 def check_writable(folder: Path) -> None:
@@ -92,6 +93,20 @@ def check_paths(runtime_params: dict[str, Any], inputs: set[str], catalog: Catal
             expected=f"a path under {', '.join(sorted(groups))}",
             remedy=f"did you mean {nearest[0]}?" if nearest else "see conf/base/parameters_*.yml",
         )
+
+
+def check_devices(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Refuse a device that is not there, before anything is computed for it.
+
+    Raises:
+        UserError: Naming the devices that are.
+    """
+    for name in sorted(name for name in pipeline.inputs() if name.startswith("params:")):
+        device = getattr(catalog.load(name), "device", "auto")
+        if device not in {"auto", "cpu"}:
+            from erc_kedro.modelling.encoders import choose_device
+
+            choose_device(device, f"{name.removeprefix('params:')}.device")
 
 
 def check_fresh(pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -17,7 +17,7 @@ State = dict[str, torch.Tensor]
 History = list[tuple[int, float]]
 
 REFERENCE_UTTERANCES = 10_000
-"""Real utterances that the settings' optimiser steps are meant for"""
+"""Real utterances that the settings' optimiser steps are meant for."""
 
 
 class Classifier(Protocol):

@@ -108,7 +108,7 @@ def load_pretrained(name: str) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def choose_device(device: str) -> torch.device:
+def choose_device(device: str, where: str | None = None) -> torch.device:
     """Return the device that "auto" stands for, or the named one.
 
     Raises:
@@ -121,9 +121,10 @@ def choose_device(device: str) -> torch.device:
     if device not in there:
         raise UserError(
             "The device is not there.",
-            where="training.device or encoding.device",
+            where=where,
             expected=f"auto, {', '.join(there)}",
             found=repr(device),
+            remedy="set the device to auto" if where is None else f"--params={where}=auto",
         )
     return torch.device(device)
 

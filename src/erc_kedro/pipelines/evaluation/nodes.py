@@ -7,6 +7,7 @@ import pandas as pd
 
 from erc_kedro.core import significance
 from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import AUGMENTED, ExperimentParameters
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, scores
@@ -16,14 +17,18 @@ _COUNTS = ("hits", "predicted", "true")
 
 
 def evaluate(
-    predictions: pd.DataFrame, test_dialogues: pd.DataFrame, corpus_card: dict[str, Any]
+    predictions: pd.DataFrame,
+    test_dialogues: pd.DataFrame,
+    mixture: dict[str, Any],
+    corpus_card: dict[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score an arm on real test.
 
     Returns:
         The counts that every score is made of, one row per seed, dialogue and emotion (hits,
-        predicted, true); and the metrics: seeds, metrics {name: {mean, std, per_seed}} as
-        fractions of 1, and the confusion matrix, mean over seeds, true emotions in rows.
+        predicted, true), with the real fraction; and the metrics: seeds, metrics {name: {mean,
+        std, per_seed}} as fractions of 1, and the confusion matrix, mean over seeds, true
+        emotions in rows.
     """
     label_set = label_set_of(corpus_card)
     keys = ["dialogue_id", "turn"]
@@ -43,7 +48,8 @@ def evaluate(
         "metrics": _metrics(counts, label_set),
         "confusion": {"emotions": list(label_set.emotions), "utterances": confusion.tolist()},
     }
-    return _to_table(counts, seeds, list(ids), label_set), metrics
+    table = _to_table(counts, seeds, list(ids), label_set)
+    return table.assign(real_fraction=mixture["real_fraction"]), metrics
 
 
 def compare(
@@ -63,8 +69,13 @@ def compare(
         per_seed}}}, comparisons (arm, baseline, metric, difference, ci95, p_value, p_adjusted,
         smallest_detectable), and smallest_detectable of the augmented arm by metric: the true
         difference that this test set and these seeds would show with 80 % power.
+
+    Raises:
+        UserError: If an arm was made with other seeds or another real fraction.
     """
     label_set = label_set_of(corpus_card)
+    for arm, table in dialogue_scores.items():
+        _check_same_experiment(arm, table, experiment, corpus_card["corpus"])
     counts = {arm: _from_table(table, label_set) for arm, table in dialogue_scores.items()}
     baseline, *others = counts
     comparisons: list[dict[str, Any]] = [
@@ -134,6 +145,21 @@ def tabulate(comparison: dict[str, Any], **mixtures: dict[str, Any]) -> pd.DataF
         row |= {name: 100 * v["mean"] for name, v in metrics.items() if name.startswith("f1_")}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _check_same_experiment(
+    arm: str, table: pd.DataFrame, experiment: ExperimentParameters, corpus: str
+) -> None:
+    seeds = sorted(int(seed) for seed in table["seed"].unique())
+    fractions = sorted(float(fraction) for fraction in table["real_fraction"].unique())
+    if seeds != experiment.seeds or fractions != [experiment.real_fraction]:
+        raise UserError(
+            "An arm's scores are of another experiment.",
+            where=f"{corpus}.{arm}",
+            expected=f"seeds {experiment.seeds}, real fraction {experiment.real_fraction:g}",
+            found=f"seeds {seeds}, real fraction {', '.join(f'{f:g}' for f in fractions)}",
+            remedy=f"run all arms with the same parameters: kedro run --pipeline=augment_{corpus}",
+        )
 
 
 def _metrics(counts: Floats, label_set: LabelSet) -> dict[str, dict[str, Any]]:

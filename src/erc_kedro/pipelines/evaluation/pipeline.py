@@ -13,7 +13,7 @@ def create_arm_pipeline() -> Pipeline:
         [
             node(
                 evaluate,
-                inputs=["predictions", "test_dialogues", "corpus_card"],
+                inputs=["predictions", "test_dialogues", "mixture", "corpus_card"],
                 outputs=["dialogue_scores", "metrics"],
                 name="evaluate",
             ),

@@ -16,7 +16,8 @@ def draw_real_train(
     """Draw the real dialogues of every seed; all arms share them.
 
     Returns:
-        One dialogue table for all seeds, told apart by the column `seed`.
+        One dialogue table for all seeds, told apart by the column `seed`, with the real fraction
+        in a column, so that what is made of it can be told from other experiments' outputs.
     """
     return pd.concat(
         [
@@ -24,7 +25,7 @@ def draw_real_train(
             for seed in experiment.seeds
         ],
         ignore_index=True,
-    )
+    ).assign(real_fraction=experiment.real_fraction)
 
 
 def mix(
@@ -46,14 +47,16 @@ def mix(
         augmented: The augmented arm's recipe, whose size the oversampled arm matches.
 
     Returns:
-        One dialogue table for all seeds with columns `seed` and `weight`, and its summary: means
-        over seeds of dialogues and of utterances, by source and by emotion.
+        One dialogue table for all seeds with columns `seed` and `weight`, and its summary: the
+        real fraction, and means over seeds of dialogues and of utterances, by source and by
+        emotion.
     """
     label_set = label_set_of(corpus_card)
+    drawn = real_train.drop(columns="real_fraction")
     training_sets = pd.concat(
         [
             mixing.mix(real, synthetic_dialogues, recipe, augmented, label_set, seed)
-            for seed, real in mixing.by_seed(real_train)
+            for seed, real in mixing.by_seed(drawn)
         ],
         ignore_index=True,
     )
@@ -61,6 +64,7 @@ def mix(
     by_source = training_sets["source"].value_counts() / n_seeds
     by_emotion = training_sets["emotion"].value_counts() / n_seeds
     summary = {
+        "real_fraction": float(real_train["real_fraction"].iloc[0]),
         "dialogues": training_sets.groupby("seed")["dialogue_id"].nunique().mean(),
         "utterances": len(training_sets) / n_seeds,
         "real_utterances": float(by_source.get("real", 0.0)),
