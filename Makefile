@@ -1,4 +1,4 @@
-# make run | test | data | ui | viz | lint. Needs Python 3.11 (or 3.10 to 3.13) and make.
+# make run | test | data | ui | viz | lint | docs | bench. Needs Python 3.11 (or 3.10 to 3.13) and make.
 PYTHON ?= python3
 CORPUS ?= meld
 PIP_ARGS ?=
@@ -11,7 +11,7 @@ UI_PORT ?= 5000
 VIZ_PORT ?= 4141
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint data ui viz
+.PHONY: help run test lint data ui viz docs bench
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -47,3 +47,9 @@ ui: $(INSTALLED)  ## MLflow UI on 127.0.0.1 (UI_PORT=5000)
 
 viz: $(INSTALLED)  ## kedro-viz on 127.0.0.1 (VIZ_PORT=4141)
 	@$(BIN)/kedro viz run --host $(HOST) --port $(VIZ_PORT) --no-browser
+
+docs: $(INSTALLED)  ## docs/configuration.md, written anew from the parameters and conf/base
+	@$(BIN)/python tools/configuration_reference.py
+
+bench: $(INSTALLED)  ## how fast it is here, in a table (minutes; ARGS="encoding training" for a part)
+	@$(BIN)/python benchmarks/speed.py $(ARGS)

@@ -17,7 +17,7 @@ from tests.conftest import ROOT
 
 PIPELINES = register_pipelines()
 AUGMENT = PIPELINES["augment_meld"]
-HEAVY = ("torch", "transformers", "great_expectations", "optuna", "sklearn")
+HEAVY = ("torch", "transformers", "great_expectations", "optuna", "sklearn", "matplotlib")
 
 
 def test_every_corpus_has_the_same_pipelines() -> None:
@@ -34,11 +34,17 @@ def test_test_labels_are_read_by_evaluation_alone() -> None:
     assert raw == {"meld.ingestion.split_corpus"}
 
 
-def test_label_counts_of_test_go_to_the_corpus_report_alone() -> None:
-    readers = {n.name for n in AUGMENT.nodes if "meld.corpus_facts" in n.inputs}
-    assert readers == {"meld.validation.check_corpus"}
-    [reader] = [n for n in AUGMENT.nodes if n.name == "meld.validation.check_corpus"]
-    assert reader.outputs == ["meld.corpus_report"]
+def test_label_counts_of_test_go_to_reports_alone() -> None:
+    readers = {n.name: n for n in AUGMENT.nodes if "meld.corpus_facts" in n.inputs}
+    assert readers.keys() == {
+        "meld.validation.check_corpus",
+        "meld.reporting.draw_figures",
+        "meld.reporting.write_report",
+    }
+    assert readers["meld.validation.check_corpus"].outputs == ["meld.corpus_report"]
+    made = set().union(*(n.outputs for n in readers.values()))
+    beyond = {n.name for n in AUGMENT.nodes if made & set(n.inputs)}
+    assert beyond == {"meld.reporting.write_report"}
     assert not [n.name for n in AUGMENT.nodes if "meld.corpus_report" in n.inputs]
 
 
@@ -64,7 +70,9 @@ def test_arms_differ_in_their_recipe_alone() -> None:
 
 
 def test_stages_run_by_namespace() -> None:
-    for stage in ("ingestion", "generation", "validation", "encoding", "mixing", "evaluation"):
+    for stage in (
+        "ingestion", "generation", "validation", "encoding", "mixing", "evaluation", "reporting",
+    ):  # fmt: skip
         assert AUGMENT.only_nodes_with_namespaces([f"meld.{stage}"]).nodes
 
 

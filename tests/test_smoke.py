@@ -1,6 +1,7 @@
 """The main job end to end, as a user starts it, and what it leaves behind."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,29 @@ def test_the_command_succeeds_and_says_first_and_last_what_data_it_is_about(
 ) -> None:
     _, done = finished
     assert done.returncode == 0, done.stderr
-    said = [line for line in done.stderr.splitlines() if " INFO " in line]
+    said = done.stderr.splitlines()
     assert "SAMPLE" in said[0]
     assert "SAMPLE" in said[-1]
     for arm in ARMS:
         assert arm in done.stdout
     assert "sample data" in done.stdout
+
+
+def test_the_log_fits_on_one_screen_and_every_stage_says_what_it_did(
+    finished: tuple[Project, Any],
+) -> None:
+    _, done = finished
+    said = done.stderr.splitlines()
+    assert len(said) + len(done.stdout.splitlines()) <= 45
+    assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in said), said
+    for stage in ("ingestion", "generation", "validation", "encoding", "evaluation"):
+        assert [line for line in said if f" {stage} " in line]
+    for arm in ARMS:
+        assert [line for line in said if f"{arm} mixing" in line and "mixed anew" in line]
+        training = [line for line in said if f"{arm} training" in line]
+        assert len(training) == 1
+        assert "2 classifiers trained, 12 steps each: none was there" in training[0]
+    assert any("Report: " in line and "report.html" in line for line in said)
 
 
 def test_the_comparison_has_every_arm_metric_and_difference(comparison: dict[str, Any]) -> None:
@@ -60,7 +78,8 @@ def test_mlflow_holds_a_parent_and_one_finished_child_per_arm(
 ) -> None:
     project, _ = finished
     *children, parent = project.runs()
-    assert {child.info.run_name for child in children} == set(ARMS)
+    assert {child.data.tags["arm"] for child in children} == set(ARMS)
+    assert {child.info.run_name for child in children} == {f"{arm} (sample)" for arm in ARMS}
     for run in (parent, *children):
         assert run.info.status == "FINISHED"
         assert run.data.tags["corpus"] == "meld"
@@ -71,11 +90,12 @@ def test_mlflow_holds_a_parent_and_one_finished_child_per_arm(
     assert parent.data.metrics["gx_success_percent"] == 100
     for child in children:
         assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        for metric, values in comparison["arms"][child.info.run_name].items():
+        arm = child.data.tags["arm"]
+        for metric, values in comparison["arms"][arm].items():
             assert child.data.metrics[f"test_{metric}"] == pytest.approx(values["mean"])
             assert child.data.metrics[f"test_{metric}_std"] == pytest.approx(values["std"])
         assert child.data.metrics["optimiser_steps"] == 12
-        added = child.info.run_name in {"augmented", "synthetic_only"}
+        added = arm in {"augmented", "synthetic_only"}
         assert ("ratio" in child.data.params) == added
 
 
@@ -98,12 +118,21 @@ def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project,
     assert weights["synthetic"] == [0.5]
 
 
-def test_a_second_run_encodes_nothing_and_gives_the_same_comparison(
+def test_a_second_run_keeps_what_nothing_changed_for_and_gives_the_same_comparison(
     finished: tuple[Project, Any], project: Project
 ) -> None:
     first = finished[0].read("08_reporting/meld/comparison.json")
     project.run("augment_meld")
     assert project.read("08_reporting/meld/comparison.json") == first
+    said = project.kedro("run", "--pipelines=augment_meld", "--env=test").stderr
+    assert project.read("08_reporting/meld/comparison.json") == first
+    assert said.count("2 classifiers kept: nothing they depend on changed") == len(ARMS)
+    assert ", 0 encoded" in said
+    changed = "--params=meld.augmented.loss_weight=0.25"
+    said = project.kedro("run", "--pipelines=augment_meld", "--env=test", changed).stderr
+    trained = [line for line in said.splitlines() if "trained" in line]
+    assert len(trained) == 2  # the oversampled arm's copies bear the same weight
+    assert all("training set changed" in line for line in trained)
     store = project.path / "data/04_feature/store"
     kept = finished[0].path / "data/04_feature/store"
     sizes = [sum(f.stat().st_size for f in place.rglob("matrix.f32")) for place in (store, kept)]
@@ -161,7 +190,7 @@ def test_one_arm_runs_alone_and_scores_of_another_experiment_are_not_compared(
     alone = project.kedro(*parts, "--namespaces=meld.augmented")
     assert alone.returncode == 0, alone.stderr
     assert "meld.augmented: weighted F1" in alone.stderr
-    assert "comparison.json and the result table are of an earlier run" in alone.stderr
+    assert "comparison.json, the result table and the report are of an earlier run" in alone.stderr
     again = project.kedro(*parts, "--namespaces=meld.evaluation")
     assert again.returncode == 0, again.stderr
     assert project.read("08_reporting/meld/comparison.json") == before

@@ -12,6 +12,7 @@ from erc_kedro.pipelines import (
     generation,
     ingestion,
     mixing,
+    reporting,
     training,
     validation,
 )
@@ -42,9 +43,10 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def experiment_pipeline(arms: Sequence[str]) -> Pipeline:
-    """Return the experiment: the shared draw of real train, each arm, and their comparison."""
+    """Return the experiment: the shared draw of real train, each arm, comparison and report."""
     parts = (arm_pipeline(arm) for arm in arms)
-    return sum(parts, mixing.create_pipeline()) + evaluation.create_pipeline(arms)
+    compared = sum(parts, mixing.create_pipeline()) + evaluation.create_pipeline(arms)
+    return compared + reporting.create_pipeline(arms)
 
 
 def arm_pipeline(arm: str) -> Pipeline:

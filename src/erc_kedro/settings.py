@@ -2,12 +2,12 @@
 
 from kedro.config import OmegaConfigLoader
 
-from erc_kedro.hooks import ExperimentTracking, RunReport, UserErrors
+from erc_kedro.hooks import ExperimentTracking, OneAtATime, OnScreen, UserErrors
 
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # ExperimentTracking extends its hook
 
-# Hooks registered last are called first: what is refused starts no run.
-HOOKS = (ExperimentTracking(), RunReport(), UserErrors())
+# Hooks registered last are called first: what is refused starts no run, what waits neither.
+HOOKS = (ExperimentTracking(), OnScreen(), OneAtATime(), UserErrors())
 
 CONFIG_LOADER_CLASS = OmegaConfigLoader
 CONFIG_LOADER_ARGS = {

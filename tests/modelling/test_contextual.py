@@ -130,6 +130,12 @@ class TestFit:
             assert [step for step, _ in history] == list(range(1, 21))
             assert all(np.isfinite(loss) for _, loss in history)
 
+    def test_tells_of_every_step(self) -> None:
+        told: list[int] = []
+        model = classifier(steps=7)
+        model.fit(REAL, REAL, seed=0, advance=told.append)
+        assert sum(told) == model.steps(REAL) == 7
+
     def test_its_loss_falls(self) -> None:
         _, history = classifier().fit(REAL, REAL, seed=0)
         losses = [loss for _, loss in history]

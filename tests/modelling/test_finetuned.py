@@ -63,8 +63,9 @@ class TestFit:
 
     def test_takes_the_scaled_number_of_steps(self, fitted: Fitted, tiny_bert: Path) -> None:
         assert [step for step, _ in fitted[1]] == list(range(1, 41))
-        scaled = classifier(tiny_bert, steps=800, step_scaling=1.0)
-        _, history = scaled.fit(TRAIN, TRAIN, seed=0)
+        scaled, told = classifier(tiny_bert, steps=800, step_scaling=1.0), []
+        _, history = scaled.fit(TRAIN, TRAIN, seed=0, advance=told.append)
+        assert sum(told) == len(history) == scaled.steps(TRAIN)
         assert len(history) == max(2, round(800 * len(TRAIN) / 10_000))
 
     def test_the_same_seed_gives_the_same_bits(self, tiny_bert: Path) -> None:

@@ -12,6 +12,7 @@ from erc_kedro.tracking.runs import (
     comparison_metrics,
     validation_metrics,
 )
+from erc_kedro.tracking.secrets import Secrets
 
 TAGS = {"corpus": "meld", "corpus_source": "sample"}
 
@@ -173,12 +174,37 @@ class TestLogging:
         assert "colour" not in client.get_run(parent).data.tags
 
 
+class TestSecrets:
+    def test_stand_in_nothing_that_is_logged(
+        self, client: MlflowClient, parent: str, experiment: str
+    ) -> None:
+        from mlflow.artifacts import load_dict, load_text
+
+        secrets = Secrets({"api": {"key": "k-secret-1"}}, {})
+        runs = ExperimentRuns(
+            client, parent, {"address": "db://ann:pw@host"}, name="key=k-secret-1", secrets=secrets
+        )
+        child = runs.child("a")
+        runs.log_parameters(child, {"m": {"list": ["k-secret-1"]}, "key": "k-secret-1"})
+        runs.log_text(child, "it is k-secret-1", "text.txt")
+        runs.log_json(child, {"deep": ["k-secret-1"]}, "value.json")
+        runs.fail_open(ValueError("wrong key k-secret-1"))
+        run = client.get_run(child)
+        shown = f"{run.data.params} {run.data.tags} {run.info} {client.get_run(parent)}"
+        shown += load_text(f"{run.info.artifact_uri}/text.txt")
+        shown += str(load_dict(f"{run.info.artifact_uri}/value.json"))
+        assert "k-secret-1" not in shown
+        assert "ann:pw" not in shown
+        assert "wrong key [hidden]" in shown
+
+
 class TestNames:
     def test_of_an_arms_metrics(self) -> None:
         values = {"macro_f1": {"mean": 0.5, "std": 0.1, "per_seed": [0.4, 0.6]}}
-        single, series = arm_metrics({"metrics": values, "confusion": []})
-        assert single == {"test_macro_f1": 0.5, "test_macro_f1_std": 0.1}
-        assert series == {"test_macro_f1_per_seed": [0.4, 0.6]}
+        named = arm_metrics({"metrics": values, "ensemble": {"macro_f1": 0.55}, "confusion": []})
+        assert named == {
+            "test_macro_f1": 0.5, "test_macro_f1_std": 0.1, "test_macro_f1_ensemble": 0.55
+        }  # fmt: skip
 
     def test_of_a_validation_report(self) -> None:
         report = {
@@ -193,9 +219,17 @@ class TestNames:
     def test_of_a_comparison(self) -> None:
         entry = {
             "arm": "augmented", "baseline": "real_only", "metric": "macro_f1",
-            "difference": 0.02, "p_adjusted": 0.3,
+            "difference": 0.02, "ci95": [-0.01, 0.05], "p_adjusted": 0.3,
         }  # fmt: skip
-        assert comparison_metrics({"comparisons": [entry]}) == {
-            "augmented_minus_real_only_macro_f1": 0.02,
-            "augmented_minus_real_only_macro_f1_p_adjusted": 0.3,
+        arms = {
+            "real_only": {"macro_f1": {"mean": 0.4}, "f1_joy": {"mean": 0.3}},
+            "augmented": {"macro_f1": {"mean": 0.42}, "f1_joy": {"mean": 0.3}},
+        }
+        assert comparison_metrics({"arms": arms, "comparisons": [entry]}) == {
+            "real_only_macro_f1": 0.4,
+            "augmented_macro_f1": 0.42,
+            "augmented_macro_f1_gain": 0.02,
+            "augmented_macro_f1_gain_low": -0.01,
+            "augmented_macro_f1_gain_high": 0.05,
+            "augmented_macro_f1_gain_p": 0.3,
         }

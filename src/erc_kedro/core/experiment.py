@@ -21,12 +21,15 @@ class ExperimentParameters(ParameterGroup):
         n_seeds: How many classifiers per arm.
         first_seed: Seeds are first_seed, first_seed + 1, ...
         bootstrap_draws: Draws of the comparison's bootstrap.
+        register_model: Whether the augmented arm's model enters MLflow's model registry under
+            the corpus's name.
     """
 
     real_fraction: Annotated[float, Field(gt=0, le=1)]
     n_seeds: PositiveInt
     first_seed: NonNegativeInt
     bootstrap_draws: Annotated[int, Field(ge=100)]
+    register_model: bool
 
     @property
     def seeds(self) -> list[int]:

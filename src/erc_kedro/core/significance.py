@@ -7,6 +7,7 @@ import numpy as np
 from scipy.stats import norm
 
 from erc_kedro.core.metrics import HEADLINE, Floats, headline_scores
+from erc_kedro.core.progress import counting
 
 DRAWS = 10_000
 _CHUNK = 1000
@@ -65,13 +66,17 @@ def compare(
     rng = np.random.default_rng(seed)
     flat = np.stack([arm, baseline]).transpose(2, 0, 1, 3, 4).reshape(n_dialogues, -1)
     drawn = np.empty((draws, len(HEADLINE)))
-    for start in range(0, draws, _CHUNK):
-        size = min(_CHUNK, draws - start)
-        dialogues = rng.multinomial(n_dialogues, np.full(n_dialogues, 1 / n_dialogues), size=size)
-        seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=size) / n_seeds
-        resampled = (dialogues.astype(float) @ flat).reshape(size, 2, n_seeds, 3, -1)
-        difference = np.diff(headline_scores(resampled), axis=1)[:, 0] * -1
-        drawn[start : start + size] = np.einsum("bs,bsm->bm", seeds, difference)
+    with counting("bootstrap", draws, "draws") as advance:
+        for start in range(0, draws, _CHUNK):
+            size = min(_CHUNK, draws - start)
+            dialogues = rng.multinomial(
+                n_dialogues, np.full(n_dialogues, 1 / n_dialogues), size=size
+            )
+            seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=size) / n_seeds
+            resampled = (dialogues.astype(float) @ flat).reshape(size, 2, n_seeds, 3, -1)
+            difference = np.diff(headline_scores(resampled), axis=1)[:, 0] * -1
+            drawn[start : start + size] = np.einsum("bs,bsm->bm", seeds, difference)
+            advance(size)
     extreme = (np.abs(drawn - observed) >= np.abs(observed) - 1e-12).sum(0)
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
     return [

@@ -16,3 +16,8 @@ def arm_of(name: str | None) -> str | None:
     """Return the arm in a namespace or dataset name such as "meld.augmented.metrics"."""
     parts = (name or "").split(".")
     return parts[1] if len(parts) > 1 and parts[1] in ARMS else None
+
+
+def stage_of(namespace: str | None) -> str:
+    """Return the stage in a node's namespace such as "meld.augmented.training"."""
+    return (namespace or "").rsplit(".", maxsplit=1)[-1]

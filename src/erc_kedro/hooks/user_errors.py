@@ -1,6 +1,8 @@
 """Bad input is refused before the first node, and said in a few lines instead of a traceback."""
 
+import logging
 import sys
+import traceback
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,8 +18,10 @@ from kedro.validation.exceptions import ParameterValidationError
 from pydantic import BaseModel
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.hooks.configuration import secrets_of
 from erc_kedro.hooks.namespaces import corpus_of
 from erc_kedro.tracking.provenance import flatten
+from erc_kedro.tracking.secrets import Secrets
 
 
 class UserErrors:
@@ -25,8 +29,16 @@ class UserErrors:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """From here on, an error of the user's ends the command with its message alone."""
-        sys.excepthook = _say_user_errors
+        """From here on, an error of the user's ends the command with its message alone.
+
+        Neither an error nor a log line says what is secret.
+        """
+        secrets = secrets_of(context)
+        sys.excepthook = _Errors(secrets)
+        for handler in logging.getLogger().handlers:
+            for old in [own for own in handler.filters if isinstance(own, _HideSecrets)]:
+                handler.removeFilter(old)
+            handler.addFilter(_HideSecrets(secrets))
         self._data = context.project_path / "data"
 
     @hook_impl
@@ -131,11 +143,34 @@ def check_fresh(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         )
 
 
-def _say_user_errors(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
-    unknown_pipeline = str(error).startswith("Failed to find the pipeline named")
-    if isinstance(error, UserError | ParameterValidationError) or unknown_pipeline:
-        print(f"\nError: {error}", file=sys.stderr)
-    else:
-        sys.__excepthook__(kind, error, trace)
+class _Errors:
+    """An exception hook: the user's errors by their message, others with their traceback."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
+
+    def __call__(
+        self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
+    ) -> None:
+        unknown_pipeline = str(error).startswith("Failed to find the pipeline named")
+        if isinstance(error, UserError | ParameterValidationError) or unknown_pipeline:
+            text = f"\nError: {error}"
+        else:
+            text = "".join(traceback.format_exception(kind, error, trace)).rstrip()
+        print(self._secrets.hide(text), file=sys.stderr)
+
+
+class _HideSecrets(logging.Filter):
+    """Hides secrets in log records."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass, hidden."""
+        record.msg, record.args = self._secrets.hide(record.getMessage()), None
+        if record.exc_info:
+            text = logging.Formatter().formatException(record.exc_info)
+            record.exc_info, record.exc_text = None, self._secrets.hide(text)
+        return True

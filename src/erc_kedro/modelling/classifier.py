@@ -1,20 +1,22 @@
 """What a classifier is to the pipeline, and what all of them share."""
 
-import logging
-import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError, as_completed
+from threading import Event
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 
-from erc_kedro.core.mixing import by_seed
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.progress import counting
+from erc_kedro.modelling.objective import source_codes
 from erc_kedro.modelling.threads import side_by_side
-
-logger = logging.getLogger(__name__)
 
 State = dict[str, torch.Tensor]
 History = list[tuple[int, float]]
+Advance = Callable[[int], None]
 
 REFERENCE_UTTERANCES = 10_000
 """Real utterances that the settings' optimiser steps are meant for."""
@@ -29,10 +31,14 @@ class Classifier(Protocol):
 
     workers: int
 
+    def steps(self, real: pd.DataFrame) -> int:
+        """Return how many optimiser steps training takes beside these real dialogues."""
+        ...
+
     def fit(
-        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int
+        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int, advance: Advance = ...
     ) -> tuple[State, History]:
-        """Train; return the state and (step, loss) pairs."""
+        """Train, telling `advance` of every step; return the state and (step, loss) pairs."""
         ...
 
     def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
@@ -40,33 +46,57 @@ class Classifier(Protocol):
         ...
 
 
+def unseen(amount: int) -> None:
+    """Count nothing: the `advance` of training that nobody watches."""
+
+
 def fit_seeds(
-    classifier: Classifier, training_sets: pd.DataFrame, real: pd.DataFrame
-) -> dict[int, tuple[State, History]]:
+    classifier: Classifier,
+    training_sets: Mapping[int, pd.DataFrame],
+    reals: Mapping[int, pd.DataFrame],
+    keep: Callable[[int, State, History], None],
+) -> None:
     """Train one classifier per seed, as many at once as the classifier can.
+
+    After an error or a stop from the keyboard those under way end with their next step.
 
     Args:
         classifier: Of either kind.
-        training_sets: The training sets of all seeds, told apart by `seed`.
-        real: The real dialogues of all seeds.
-
-    Returns:
-        State and history by seed, in the order of the seeds.
+        training_sets: The training set of each seed.
+        reals: The real dialogues of each seed.
+        keep: Takes seed, state and history of each as soon as it is trained; called from
+            several threads.
     """
-    reals = dict(by_seed(real))
+    stopped = Event()
+    total = sum(classifier.steps(reals[seed]) for seed in training_sets)
+    with counting("training", total, "steps") as count, side_by_side(classifier.workers) as pool:
 
-    def fit(item: tuple[int, pd.DataFrame]) -> tuple[int, tuple[State, History]]:
-        seed, training_set = item
-        started = time.monotonic()
-        state, history = classifier.fit(training_set, reals[seed], seed=seed)
-        took = time.monotonic() - started
-        logger.info(
-            "seed %d: %d utterances, %d steps, %.1f s", seed, len(training_set), len(history), took
-        )
-        return seed, (state, history)
+        def advance(amount: int) -> None:
+            if stopped.is_set():
+                raise CancelledError
+            count(amount)
 
-    with side_by_side(classifier.workers) as pool:
-        return dict(pool.map(fit, by_seed(training_sets)))
+        def fit(seed: int) -> None:
+            own = training_sets[seed], reals[seed]
+            keep(seed, *classifier.fit(*own, seed=seed, advance=advance))
+
+        under_way = [pool.submit(fit, seed) for seed in training_sets]
+        try:
+            for done in as_completed(under_way):
+                done.result()
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def targets(
+    rows: pd.DataFrame, label_set: LabelSet, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what the loss needs of a training set's rows: codes, sources and weights, (rows,)."""
+    codes = torch.from_numpy(label_set.codes(rows["emotion"]))
+    weights = torch.tensor(rows["weight"].to_numpy(), dtype=torch.float32)
+    return codes.to(device), source_codes(rows).to(device), weights.to(device)
 
 
 def scaled_steps(steps: int, n_real: int, scaling: float) -> int:

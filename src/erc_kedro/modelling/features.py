@@ -3,9 +3,8 @@
 import hashlib
 import logging
 import os
-import time
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,12 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
+from erc_kedro.core.progress import counting
+from erc_kedro.modelling.files import replacing
+
 logger = logging.getLogger(__name__)
 
 Matrix = npt.NDArray[np.float32]
 
 _BLOCK = 2048
-_REPORT_SECONDS = 15.0
 
 
 class TextEncoder(Protocol):
@@ -84,23 +85,24 @@ class FeatureStore:
             known = set(index["key"])
             missing = [text for text in dict.fromkeys(texts) if text_key(text) not in known]
             missing.sort(key=len)
-            started = reported = time.monotonic()
-            for start in range(0, len(missing), _BLOCK):
-                index = self._append(place, encoder, index, missing[start : start + _BLOCK])
-                done, now = min(start + _BLOCK, len(missing)), time.monotonic()
-                if now - reported > _REPORT_SECONDS and done < len(missing):
-                    reported = now
-                    left = (now - started) / done * (len(missing) - done)
-                    logger.info("encoded %d of %d texts, %.0f s left", done, len(missing), left)
+            with counting("encoding", len(missing), "texts") as advance:
+                for start in range(0, len(missing), _BLOCK):
+                    texts = missing[start : start + _BLOCK]
+                    index = self._append(place, encoder, index, texts, advance)
         return place, len(missing)
 
     @staticmethod
     def _append(
-        place: Path, encoder: TextEncoder, index: pd.DataFrame, texts: list[str]
+        place: Path,
+        encoder: TextEncoder,
+        index: pd.DataFrame,
+        texts: list[str],
+        advance: Callable[[int], None],
     ) -> pd.DataFrame:
         block = np.empty((len(texts), encoder.width), dtype=np.float32)
         for positions, rows in encoder.encode(texts):
             block[positions] = rows
+            advance(len(positions))
         with (place / "matrix.f32").open("r+b") as file:
             file.seek(len(index) * encoder.width * 4)
             file.write(block.tobytes())
@@ -132,16 +134,16 @@ class FeatureStore:
             logger.warning("Feature cache %s is damaged (%s): it is made anew.", place, problem)
         elif (place / "matrix.f32").exists():
             logger.warning("Feature cache %s has lost its index: it is made anew.", place)
-        (place / "matrix.f32.new").write_bytes(b"")  # whoever has the old one mapped keeps it
-        (place / "matrix.f32.new").replace(place / "matrix.f32")
+        with replacing(place / "matrix.f32") as incoming:  # who has the old one mapped keeps it
+            incoming.write_bytes(b"")
         empty = pd.DataFrame({"key": pd.Series(dtype="str"), "crc": pd.Series(dtype="int64")})
         FeatureStore._replace_index(place, empty)
         return empty
 
     @staticmethod
     def _replace_index(place: Path, index: pd.DataFrame) -> None:
-        index.to_parquet(place / "index.parquet.new", index=False)
-        (place / "index.parquet.new").replace(place / "index.parquet")
+        with replacing(place / "index.parquet") as incoming:
+            index.to_parquet(incoming, index=False)
 
 
 def open_features(place: str | Path, width: int) -> Features:

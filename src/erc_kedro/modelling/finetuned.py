@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.classifier import History, State, scaled_steps
+from erc_kedro.modelling.classifier import Advance, History, State, scaled_steps, targets, unseen
 from erc_kedro.modelling.encoders import load_pretrained
-from erc_kedro.modelling.objective import Objective, source_codes
+from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
 from erc_kedro.modelling.threads import seeded
 
@@ -58,18 +58,23 @@ class FineTunedClassifier:
         self._device = device
         self.workers = 1  # the encoder draws from torch's own random state
 
+    def steps(self, real: pd.DataFrame) -> int:
+        """Return the optimiser steps beside these real dialogues, the same in every arm."""
+        return scaled_steps(self._settings.steps, len(real), self._settings.step_scaling)
+
     def fit(
-        self, training_set: pd.DataFrame, real: pd.DataFrame, *, seed: int
+        self,
+        training_set: pd.DataFrame,
+        real: pd.DataFrame,
+        *,
+        seed: int,
+        advance: Advance = unseen,
     ) -> tuple[State, History]:
         """Train one classifier for a fixed number of steps; as `Classifier.fit`."""
         settings, device = self._settings, self._device
         objective = Objective(training_set, real, self._label_set, self._objective).to(device)
-        codes = torch.from_numpy(self._label_set.codes(training_set["emotion"])).to(device)
-        sources = source_codes(training_set).to(device)
-        weights = torch.tensor(
-            training_set["weight"].to_numpy(), dtype=torch.float32, device=device
-        )
-        steps = scaled_steps(settings.steps, len(real), settings.step_scaling)
+        codes, sources, weights = targets(training_set, self._label_set, device)
+        steps = self.steps(real)
         history: History = []
         with seeded(seed):
             tokenizer, head = self._build()
@@ -98,6 +103,7 @@ class FineTunedClassifier:
                 optimiser.step()
                 schedule.step()
                 history.append((step, float(loss.detach())))
+                advance(1)
         state = {f"head.{name}": value.cpu() for name, value in head.state_dict().items()}
         return state | {"log_prior": objective.log_priors[0].cpu()}, history
 

@@ -1,15 +1,24 @@
-"""Choose a classifier by its settings."""
+"""Choose a classifier by its settings, and say what its training depends on."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
+
+from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.contextual import ContextualClassifier
-from erc_kedro.modelling.encoders import choose_device
+from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device
 from erc_kedro.modelling.features import open_features
 from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.settings import ClassifierSettings
+
+_CODE = {"contextual": ["contextual", "features"], "finetuned": ["finetuned", "encoders"]}
+"""The modules of this room that each kind's training runs through, besides the common ones."""
 
 
 def open_classifier(
@@ -37,3 +46,46 @@ def open_classifier(
         )
     opened = open_features(features["path"], features["width"])
     return ContextualClassifier(opened, label_set, settings.contextual, settings.objective, device)
+
+
+def what_training_depends_on(
+    settings: ClassifierSettings, features: dict[str, Any], label_set: LabelSet
+) -> dict[str, Any]:
+    """Return all that decides the outcome of training, besides data and seed.
+
+    The number of cores is not among it: every bit is the same for any.
+
+    Args:
+        settings: As for `open_classifier`; the settings of the other kind do not count.
+        features: As for `open_classifier`; the fine-tuned encoder reads none.
+        label_set: The corpus's label set.
+
+    Returns:
+        Plain values by plain names.
+    """
+    kind = settings.classifier
+    device = choose_device(settings.device)
+    if kind == "contextual":
+        encoded = {"features": features["fingerprint"]}
+    else:
+        encoder = Encoder(settings.finetuned.encoder, [Pooling(-1, "mean")], device=device.type)
+        encoded = {"features": None, "encoder": encoder.fingerprint}
+    return encoded | {
+        "settings": {
+            "classifier": kind,
+            "device": device.type,
+            "objective": settings.objective.model_dump(),
+            kind: getattr(settings, kind).model_dump(),
+        },
+        "label set": asdict(label_set),
+        "software": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__ if kind == "finetuned" else None,
+            "code": _code_digest("classifier", "objective", "threads", *_CODE[kind]),
+        },
+    }
+
+
+def _code_digest(*modules: str) -> str:
+    here = Path(__file__).parent
+    return digest_of({name: (here / f"{name}.py").read_bytes() for name in modules})

@@ -14,26 +14,48 @@ from erc_kedro.quality.suites import Check
 # It sets its own level when imported, to tell of a temporary folder.
 logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
 
-_ONE_AT_A_TIME = Lock()
+ONE_AT_A_TIME = Lock()
 """Great Expectations keeps state in its context, and ThreadRunner runs nodes side by side."""
 
 
 @cache
-def _context() -> Any:
+def shared_context() -> Any:
+    """Return the one context of this process; to be used under `ONE_AT_A_TIME`."""
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context
 
 
 def run_checks(checks: Iterable[Check]) -> dict[str, Any]:
+    """Validate every check with Great Expectations; return the report, as `report_of` does."""
+    return report_of(hold_up(checks))
+
+
+def hold_up(checks: Iterable[Check]) -> dict[str, Any]:
     """Validate every check with Great Expectations.
+
+    Returns:
+        What Great Expectations found (`ExpectationSuiteValidationResult`), by name of the check.
+    """
+    with ONE_AT_A_TIME:
+        return {check.name: _validate(check) for check in checks}
+
+
+def report_of(results: Mapping[str, Any]) -> dict[str, Any]:
+    """Say in plain values what came out.
+
+    Args:
+        results: As `hold_up` returned them.
 
     Returns:
         success (no critical failure), evaluated, successful, success_percent, and expectations:
         one entry each with check, expectation, column, severity, success, wanted and observed.
     """
-    with _ONE_AT_A_TIME:
-        entries = [entry for check in checks for entry in _validate(check)]
+    entries = [
+        _entry(check, result)
+        for check, results_of_check in results.items()
+        for result in results_of_check.to_json_dict()["results"]
+    ]
     successful = sum(entry["success"] for entry in entries)
     return {
         "success": not failures(entries, "critical"),
@@ -49,16 +71,15 @@ def failures(entries: Iterable[Mapping[str, Any]], severity: str) -> list[Mappin
     return [entry for entry in entries if not entry["success"] and entry["severity"] == severity]
 
 
-def _validate(check: Check) -> list[dict[str, Any]]:
-    sources = _context().data_sources
+def _validate(check: Check) -> Any:
+    sources = shared_context().data_sources
     source = sources.add_or_update_pandas(name="pandas")
     asset = source.add_dataframe_asset(name=check.name)
     batch = asset.add_batch_definition_whole_dataframe("whole").get_batch(
         {"dataframe": check.table}
     )
     suite = gx.ExpectationSuite(name=check.name, expectations=list(check.expectations))
-    results = batch.validate(suite).to_json_dict()["results"]
-    return [_entry(check.name, result) for result in results]
+    return batch.validate(suite)
 
 
 def _entry(check: str, result: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,14 +45,23 @@ def command_line(run_params: Mapping[str, Any]) -> str:
             words.append(f"--{option}={','.join(run_params[key])}")
     if run_params.get("only_missing_outputs"):
         words.append("--only-missing-outputs")
-    if params := flatten(run_params.get("runtime_params") or {}):
-        words.append(
-            "--params="
-            + ",".join(
-                f"{key}={'null' if value is None else value}" for key, value in params.items()
-            )
-        )
+    if params := changed_parameters(run_params):
+        words.append(f"--params={','.join(params)}")
     return shlex.join(words)
+
+
+def repeat_command(run_params: Mapping[str, Any], corpus: str) -> str:
+    """Return the command that makes all of a run's experiment, whatever part of it ran."""
+    kept = {key: run_params.get(key) for key in ("env", "runtime_params")}
+    return command_line(kept | {"pipeline_names": [f"augment_{corpus}"]})
+
+
+def changed_parameters(run_params: Mapping[str, Any], corpus: str = "") -> list[str]:
+    """Return the run's --params as "path=value", paths without the corpus that is given."""
+    return [
+        f"{key.removeprefix(f'{corpus}.')}={'null' if value is None else value}"
+        for key, value in flatten(run_params.get("runtime_params") or {}).items()
+    ]
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

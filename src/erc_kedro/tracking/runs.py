@@ -1,14 +1,21 @@
 """One MLflow child run per arm, addressed by run id: nothing here depends on an active run."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import pandas as pd
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
+from erc_kedro.core.metrics import HEADLINE
+from erc_kedro.core.verdict import headline, verdict
 from erc_kedro.tracking.provenance import flatten
+from erc_kedro.tracking.secrets import Secrets
 
 _BATCH = 100
 """Most parameters that MLflow takes at once."""
@@ -21,21 +28,43 @@ class ExperimentRuns:
         client: Of the tracking server.
         parent_id: Id of the parent run, which somebody else starts and ends.
         tags: Tags that the parent and every child carry.
+        name: What a child's name says after its arm, to tell children of several runs apart.
+        secrets: What is hidden in all that is logged.
     """
 
-    def __init__(self, client: MlflowClient, parent_id: str, tags: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        parent_id: str,
+        tags: Mapping[str, str],
+        *,
+        name: str = "",
+        secrets: Secrets | None = None,
+    ) -> None:
         self._client = client
-        self._tags = dict(tags)
+        self.secrets = secrets or Secrets({}, {})
+        self._tags = {key: self.secrets.hide(value) for key, value in tags.items()}
+        self._name = self.secrets.hide(name)
         self._parent = client.get_run(parent_id).info
+        if name:
+            client.update_run(parent_id, name=f"{self._parent.run_name} {self._name}")
         self._children: dict[str, str] = {}
         self._open: set[str] = set()
-        for key, value in tags.items():
-            client.set_tag(parent_id, key, value)
+        self.tag(parent_id, tags)
 
     @property
     def parent_id(self) -> str:
         """The parent's run id."""
         return str(self._parent.run_id)
+
+    @property
+    def experiment_id(self) -> str:
+        """The id of the MLflow experiment that the runs are in."""
+        return str(self._parent.experiment_id)
+
+    def arm_of(self, run_id: str) -> str:
+        """Return the arm whose run this is."""
+        return next(arm for arm, child in self._children.items() if child == run_id)
 
     def child(self, arm: str) -> str:
         """Return the run id of an arm, whose run is started at the first call."""
@@ -45,7 +74,9 @@ class ExperimentRuns:
                 "mlflow.user": self._parent.user_id,
                 "arm": arm,
             }
-            run = self._client.create_run(self._parent.experiment_id, tags=tags, run_name=arm)
+            run = self._client.create_run(
+                self._parent.experiment_id, tags=tags, run_name=f"{arm} {self._name}".strip()
+            )
             self._children[arm] = run.info.run_id
             self._open.add(arm)
         return self._children[arm]
@@ -59,16 +90,20 @@ class ExperimentRuns:
         """End every arm's run that is not ended yet, the error as a tag on all."""
         message = f"{type(error).__name__}: {error}"[:MAX_PARAM_VAL_LENGTH]
         for run_id in [self.parent_id, *(self._children[arm] for arm in self._open)]:
-            self._client.set_tag(run_id, "error", message)
+            self.tag(run_id, {"error": message})
         for arm in sorted(self._open):
             self.end(arm, status)
 
     def log_parameters(self, run_id: str, values: Mapping[str, Any]) -> None:
         """Log nested values flattened; what is too long is cut off."""
-        flat = flatten(values)
-        params = [Param(key, str(value)[:MAX_PARAM_VAL_LENGTH]) for key, value in flat.items()]
+        params = [Param(key, value) for key, value in self.plain_parameters(values).items()]
         for start in range(0, len(params), _BATCH):
             self._client.log_batch(run_id, params=params[start : start + _BATCH])
+
+    def plain_parameters(self, values: Mapping[str, Any]) -> dict[str, str]:
+        """Return nested values as MLflow takes them: flat, as texts, cut off, nothing secret."""
+        flat = flatten(self.secrets.hide_in(values))
+        return {key: str(value)[:MAX_PARAM_VAL_LENGTH] for key, value in flat.items()}
 
     def log_metrics(
         self,
@@ -86,31 +121,64 @@ class ExperimentRuns:
 
     def log_json(self, run_id: str, value: Any, name: str) -> None:
         """Log a plain value as a JSON artifact."""
-        self._client.log_dict(run_id, value, name)
+        self._client.log_dict(run_id, self.secrets.hide_in(value), name)
 
     def log_text(self, run_id: str, text: str, name: str) -> None:
         """Log a text artifact."""
-        self._client.log_text(run_id, text, name)
+        self._client.log_text(run_id, self.secrets.hide(text), name)
+
+    def log_table(self, run_id: str, table: pd.DataFrame, name: str) -> None:
+        """Log a table that the MLflow UI shows as one, and compares between runs."""
+        self._client.log_table(run_id, table, name)
+
+    def log_bytes(self, run_id: str, content: bytes, name: str) -> None:
+        """Log a binary artifact, such as a picture."""
+        folder, _, file = name.rpartition("/")
+        with TemporaryDirectory() as place:
+            path = Path(place, file)
+            path.write_bytes(content)
+            self._client.log_artifact(run_id, str(path), folder or None)
+
+    def log_inputs(self, run_id: str, inputs: Sequence[DatasetInput]) -> None:
+        """Log which data a run used."""
+        self._client.log_inputs(run_id, datasets=list(inputs))
+
+    def describe(self, comparison: Mapping[str, Any], command: str) -> None:
+        """Put verdict, scores and command on the parent run's page."""
+        lines = [f"**{headline(comparison)}**", "", *_score_lines(comparison), ""]
+        lines += [f"- {sentence}" for sentence in verdict(comparison)]
+        lines += ["", "All of it: artifact `report.html`. To repeat it:", "", f"    {command}"]
+        self.tag(self.parent_id, {MLFLOW_RUN_NOTE: "\n".join(lines)})
 
     def tag(self, run_id: str, values: Mapping[str, str]) -> None:
         """Set tags."""
-        tags = [RunTag(key, str(value)) for key, value in values.items()]
+        tags = [RunTag(key, self.secrets.hide(str(value))) for key, value in values.items()]
         self._client.log_batch(run_id, tags=tags)
 
 
-def arm_metrics(metrics: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, list[float]]]:
-    """Return an arm's metrics as MLflow wants them.
+def _score_lines(comparison: Mapping[str, Any]) -> list[str]:
+    """Return the arms' headline scores in points as a Markdown table."""
+    rows = [f"| arm | {' | '.join(HEADLINE)} |", "|---" * (len(HEADLINE) + 1) + "|"]
+    for arm, values in comparison["arms"].items():
+        cells = [f"{100 * values[m]['mean']:.1f} ± {100 * values[m]['std']:.1f}" for m in HEADLINE]
+        rows.append(f"| {arm} | {' | '.join(cells)} |")
+    return rows
+
+
+def arm_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return an arm's metrics under MLflow's names.
 
     Returns:
-        test_<metric> and test_<metric>_std; and test_<metric>_per_seed as series.
+        test_<metric> and test_<metric>_std, mean and standard deviation over the seeds, and
+        test_<metric>_ensemble of the seeds' mean probabilities; fractions of 1.
     """
-    single: dict[str, float] = {}
-    series: dict[str, list[float]] = {}
+    named: dict[str, float] = {}
     for name, values in metrics["metrics"].items():
-        single[f"test_{name}"] = values["mean"]
-        single[f"test_{name}_std"] = values["std"]
-        series[f"test_{name}_per_seed"] = values["per_seed"]
-    return single, series
+        named[f"test_{name}"] = values["mean"]
+        named[f"test_{name}_std"] = values["std"]
+    for name, value in metrics["ensemble"].items():
+        named[f"test_{name}_ensemble"] = value
+    return named
 
 
 def validation_metrics(report: Mapping[str, Any]) -> dict[str, float]:
@@ -124,10 +192,22 @@ def validation_metrics(report: Mapping[str, Any]) -> dict[str, float]:
 
 
 def comparison_metrics(comparison: Mapping[str, Any]) -> dict[str, float]:
-    """Return the comparison's metrics for the parent run: differences and adjusted p-values."""
-    metrics: dict[str, float] = {}
-    for entry in comparison["comparisons"]:
-        name = f"{entry['arm']}_minus_{entry['baseline']}_{entry['metric']}"
-        metrics[name] = entry["difference"]
-        metrics[f"{name}_p_adjusted"] = entry["p_adjusted"]
+    """Return what the parent run says of its arms, so that whole runs can be compared.
+
+    Returns:
+        <arm>_<metric>, and for all arms but the baseline <arm>_<metric>_gain, the difference to
+        it, with _gain_low and _gain_high (95 % interval) and _gain_p (adjusted); fractions of 1.
+    """
+    entries = comparison["comparisons"]
+    compared = dict.fromkeys(entry["metric"] for entry in entries)
+    metrics = {
+        f"{arm}_{metric}": values[metric]["mean"]
+        for arm, values in comparison["arms"].items()
+        for metric in compared
+    }
+    for entry in entries:
+        name = f"{entry['arm']}_{entry['metric']}_gain"
+        low, high = entry["ci95"]
+        metrics |= {name: entry["difference"], f"{name}_low": low, f"{name}_high": high}
+        metrics[f"{name}_p"] = entry["p_adjusted"]
     return metrics

@@ -42,26 +42,26 @@ def encode(
     """Encode the texts that the feature store does not hold yet.
 
     Returns:
-        Where the features lie: path, width, encoder, fingerprint; path is None without an
-        encoder.
+        Where the features lie, and how they were made: path, width, encoder, fingerprint,
+        poolings, max_tokens; path is None without an encoder.
     """
+    made = encoding.model_dump(include={"encoder", "poolings", "max_tokens"})
     if encoding.encoder is None:
-        return {"path": None, "width": 0, "encoder": None, "fingerprint": None}
+        return made | {"path": None, "width": 0, "fingerprint": None}
     from erc_kedro.modelling.encoders import Encoder, Pooling
 
     poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
     encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, encoding.device)
     path, n_encoded = feature_store.update(encoder, texts["text"])
     logger.info(
-        "%d texts: %d encoded now, %d kept from before (encoder %s)",
-        len(texts),
-        n_encoded,
-        len(texts) - n_encoded,
+        "%s texts: %s kept (encoder %s and its settings unchanged), %s encoded%s",
+        *(f"{n:,}" for n in (len(texts), len(texts) - n_encoded)),
         encoding.encoder,
+        f"{n_encoded:,}",
+        " (not there yet)" if n_encoded else "",
     )
-    return {
+    return made | {
         "path": str(path),
         "width": encoder.width,
-        "encoder": encoding.encoder,
         "fingerprint": encoder.fingerprint,
     }

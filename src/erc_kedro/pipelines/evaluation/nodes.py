@@ -1,5 +1,6 @@
 """Nodes of evaluation: the only ones that read test labels."""
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from erc_kedro.core.experiment import AUGMENTED, ExperimentParameters
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, scores
 from erc_kedro.core.mixing import by_seed
+
+logger = logging.getLogger(__name__)
 
 _COUNTS = ("hits", "predicted", "true")
 
@@ -27,7 +30,8 @@ def evaluate(
     Returns:
         The counts that every score is made of, one row per seed, dialogue and emotion (hits,
         predicted, true), with the real fraction; and the metrics: seeds, metrics {name: {mean,
-        std, per_seed}} as fractions of 1, and the confusion matrix, mean over seeds, true
+        std, per_seed}} as fractions of 1, ensemble {name: value} of the seeds' mean
+        probabilities on the headline metrics, and the confusion matrix, mean over seeds, true
         emotions in rows.
     """
     label_set = label_set_of(corpus_card)
@@ -46,6 +50,7 @@ def evaluate(
     metrics = {
         "seeds": seeds,
         "metrics": _metrics(counts, label_set),
+        "ensemble": _ensemble(predictions, test_dialogues, label_set),
         "confusion": {"emotions": list(label_set.emotions), "utterances": confusion.tolist()},
     }
     table = _to_table(counts, seeds, list(ids), label_set)
@@ -93,6 +98,12 @@ def compare(
             counts[arm], counts[baseline], draws=experiment.bootstrap_draws
         )
     ]
+    logger.info(
+        "compared anew: %d arms, %d seeds, %s bootstrap draws",
+        len(counts),
+        experiment.n_seeds,
+        f"{experiment.bootstrap_draws:,}",
+    )
     adjusted = significance.holm([entry["p_value"] for entry in comparisons])
     for entry, p_adjusted in zip(comparisons, adjusted, strict=True):
         entry["p_adjusted"] = p_adjusted
@@ -171,6 +182,20 @@ def _metrics(counts: Floats, label_set: LabelSet) -> dict[str, dict[str, Any]]:
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         metrics[name] = {"mean": float(np.mean(values)), "std": spread, "per_seed": values}
     return metrics
+
+
+def _ensemble(
+    predictions: pd.DataFrame, test_dialogues: pd.DataFrame, label_set: LabelSet
+) -> dict[str, float]:
+    """Return the headline metrics of the seeds' mean probabilities."""
+    columns = [f"p_{name}" for name in label_set.emotions]
+    mean = predictions.groupby(["dialogue_id", "turn"], sort=False)[columns].mean()
+    order = pd.MultiIndex.from_frame(test_dialogues[["dialogue_id", "turn"]])
+    predicted = mean.loc[order].to_numpy().argmax(1)
+    truth = label_set.codes(test_dialogues["emotion"], where="test")
+    counts = dialogue_counts(truth, predicted[None], np.zeros(len(truth), int), len(label_set))
+    values = scores(counts[0, 0], label_set.emotions)
+    return {name: float(values[name]) for name in HEADLINE}
 
 
 def _to_table(

@@ -9,6 +9,7 @@ import pandas as pd
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.dialogue import Dialogue, Turn, dialogue_table
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.progress import counting
 from erc_kedro.core.prompts import (
     Completion,
     ParseError,
@@ -110,10 +111,12 @@ def write_dialogues(
     requests: list[dict[str, str]], language_model: LanguageModel
 ) -> list[dict[str, str]]:
     """Let the language model answer the requests; one completion per request, in their order."""
-    completions = {
-        completion.spec_id: completion
-        for completion in language_model.complete(Request(**request) for request in requests)
-    }
+    completions = {}
+    with counting("writing", len(requests), "dialogues") as advance:
+        for completion in language_model.complete(Request(**request) for request in requests):
+            completions[completion.spec_id] = completion
+            advance(1)
+    logger.info("%d dialogues asked of %s", len(requests), language_model.name)
     return [asdict(completions[request["spec_id"]]) for request in requests]
 
 

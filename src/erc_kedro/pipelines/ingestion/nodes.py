@@ -52,6 +52,11 @@ def split_corpus(
         }
         for finding in raw.findings[split]:
             logger.debug("%s %s: %s", raw.name, split, finding)
+    logger.info(
+        "read anew: %s (digest %s)",
+        ", ".join(f"{split} {own['dialogues']:,} dialogues" for split, own in facts.items()),
+        raw.digest,
+    )
     held_out = pd.concat(
         [raw.splits[split].assign(split=split) for split in ("dev", "test")], ignore_index=True
     )[["split", "dialogue_id", "turn", "speaker", "text"]]

@@ -1,5 +1,6 @@
 """Nodes of mixing."""
 
+import logging
 from typing import Any
 
 import pandas as pd
@@ -8,6 +9,8 @@ from erc_kedro.core import mixing
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.experiment import ExperimentParameters
 from erc_kedro.core.mixing import Recipe
+
+logger = logging.getLogger(__name__)
 
 
 def draw_real_train(
@@ -72,4 +75,6 @@ def mix(
         "synthetic_utterances": float(by_source.get("synthetic", 0.0)),
         "emotions": {name: float(by_emotion.get(name, 0.0)) for name in label_set.emotions},
     }
+    parts = ", ".join(f"{n:,.0f} {source}" for source, n in by_source.items())
+    logger.info("mixed anew: %s", parts)
     return training_sets, summary

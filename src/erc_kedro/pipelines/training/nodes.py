@@ -6,10 +6,8 @@ import numpy as np
 import pandas as pd
 
 from erc_kedro.core.corpus import label_set_of
+from erc_kedro.modelling.classifier_store import ClassifierStore, open_classifiers
 from erc_kedro.pipelines.training.parameters import TrainingParameters
-
-States = dict[int, dict[str, Any]]
-"""The state of each seed's classifier: tensors by name."""
 
 
 def train(
@@ -18,27 +16,26 @@ def train(
     features: dict[str, Any],
     corpus_card: dict[str, Any],
     training: TrainingParameters,
-) -> tuple[States, pd.DataFrame]:
+    classifier_store: ClassifierStore,
+) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train one classifier per seed, each for the same number of optimiser steps.
 
-    Returns:
-        The state of each seed's classifier, and the loss by seed and step.
-    """
-    from erc_kedro.modelling.classifier import fit_seeds
-    from erc_kedro.modelling.open import open_classifier
+    Those in the store that nothing has changed for are kept.
 
-    classifier = open_classifier(training, features, label_set_of(corpus_card))
-    fitted = fit_seeds(classifier, training_sets, real_train)
-    histories = [
-        pd.DataFrame(history, columns=["step", "loss"]).assign(seed=seed)
-        for seed, (_, history) in fitted.items()
-    ]
-    states = {seed: state for seed, (state, _) in fitted.items()}
-    return states, pd.concat(histories, ignore_index=True)
+    Returns:
+        Where the classifiers lie: the folder, and each seed's file and fingerprint; and the
+        loss by seed and step.
+    """
+    from erc_kedro.modelling.open import open_classifier, what_training_depends_on
+
+    chosen = training, features, label_set_of(corpus_card)
+    return classifier_store.update(
+        open_classifier(*chosen), training_sets, real_train, what_training_depends_on(*chosen)
+    )
 
 
 def predict(
-    classifiers: States,
+    classifiers: dict[str, Any],
     features: dict[str, Any],
     held_out_texts: pd.DataFrame,
     corpus_card: dict[str, Any],
@@ -56,7 +53,7 @@ def predict(
     classifier = open_classifier(training, features, label_set)
     test = held_out_texts[held_out_texts["split"] == "test"].reset_index(drop=True)
     tables = []
-    for seed, state in classifiers.items():
+    for seed, state in open_classifiers(classifiers).items():
         probabilities = classifier.probabilities(state, test)
         columns = {f"p_{name}": probabilities[:, i] for i, name in enumerate(label_set.emotions)}
         predicted = np.array(label_set.emotions)[probabilities.argmax(1)]

@@ -17,6 +17,7 @@ def create_arm_pipeline() -> Pipeline:
                     "features",
                     "corpus_card",
                     "params:training",
+                    "classifier_store",
                 ],
                 outputs=["classifiers", "training_history"],
                 name="train",

@@ -56,9 +56,8 @@ def check_corpus(
     report = run_checks(checks)
     n_findings = sum(len(facts["findings"]) for facts in corpus_facts.values())
     logger.info(
-        "%s: %d of %d expectations of the real splits hold; %d findings of the reader, see the "
-        "corpus report",
-        corpus_card["corpus"],
+        "real splits checked anew: %d of %d expectations hold; %d findings of the reader, see "
+        "corpus_report.json",
         report["successful"],
         report["evaluated"],
         n_findings,
@@ -73,15 +72,17 @@ def validate(
     held_out_texts: pd.DataFrame,
     corpus_card: dict[str, Any],
     validation: ValidationParameters,
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, str]]:
     """Accept or refuse each synthetic dialogue, and judge the accepted ones together.
 
     Returns:
-        The accepted dialogues; the refused ones with a column `reasons`; and the report:
-        what `quality.report.run_checks` returns, numbers of planned, accepted and refused
-        dialogues, refusals by rule, and label shares by strategy.
+        The accepted dialogues; the refused ones with a column `reasons`; the report: what
+        `quality.report.run_checks` returns, numbers of planned, accepted and refused dialogues,
+        refusals by rule, and label shares by strategy; and Great Expectations' own pages, text
+        by relative path. They show examples of synthetic dialogues, never of real ones.
     """
-    from erc_kedro.quality.report import run_checks
+    from erc_kedro.quality.data_docs import data_docs
+    from erc_kedro.quality.report import hold_up, report_of
     from erc_kedro.quality.suites import plan_checks, structure_checks
 
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
@@ -122,7 +123,8 @@ def validate(
     for reasons in verdicts.values():
         for rule in {reason.rule for reason in reasons}:
             by_rule[rule] += 1
-    report = run_checks(checks) | {
+    results = hold_up(checks)
+    report = report_of(results) | {
         "planned": len(planned),
         "accepted": int(counts["accepted"].sum()),
         "refused": int(refused["dialogue_id"].nunique()),
@@ -130,7 +132,8 @@ def validate(
         "shares": shares.to_dict("records"),
     }
     logger.info(
-        "%d of %d synthetic dialogues accepted, %d refused%s; %d of %d expectations hold",
+        "judged anew: %d of %d synthetic dialogues accepted, %d refused%s; %d of %d expectations "
+        "hold",
         report["accepted"],
         report["planned"],
         report["refused"],
@@ -138,7 +141,7 @@ def validate(
         report["successful"],
         report["evaluated"],
     )
-    return accepted, refused, report
+    return accepted, refused, report, data_docs(results)
 
 
 def _part(

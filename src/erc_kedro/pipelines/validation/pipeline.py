@@ -31,7 +31,12 @@ def create_pipeline() -> Pipeline:
                     "corpus_card",
                     "params:validation",
                 ],
-                outputs=["synthetic_dialogues", "refused_dialogues", "validation_report"],
+                outputs=[
+                    "synthetic_dialogues",
+                    "refused_dialogues",
+                    "validation_report",
+                    "data_docs",
+                ],
                 name="validate",
             ),
             node(

@@ -1,7 +1,11 @@
-"""What a run says on screen: its data first and last, and the result table."""
+"""What a run says on screen: its data first and last, a line per stage, and the result table."""
 
 import logging
+import os
+import sys
 import time
+from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,19 +15,28 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
 from erc_kedro.core.metrics import HEADLINE
-from erc_kedro.hooks.namespaces import corpus_of
+from erc_kedro.core.progress import show_on
+from erc_kedro.hooks.namespaces import arm_of, corpus_of, stage_of
+from erc_kedro.screen import choose_display, in_stage, take_over
 
 logger = logging.getLogger(__name__)
 
-_WORTH_A_LINE = 0.5  # seconds
+_TABLE_WIDTH = 118
+_WORTH_A_WORD = 1.0  # seconds
 
 
-class RunReport:
-    """Says what a run works on, how long its longer nodes took, and what came out."""
+class OnScreen:
+    """Says what a run works on, which stage speaks, how long it took, and what came out."""
 
     def __init__(self) -> None:
         self._started: dict[str, float] = {}
+        self._took: defaultdict[str, float] = defaultdict(float)
         self._run_started = 0.0
+
+    @hook_impl
+    def after_context_created(self) -> None:
+        """Let log lines name their stage."""
+        take_over(logging.getLogger())
 
     @hook_impl
     def before_pipeline_run(
@@ -31,26 +44,47 @@ class RunReport:
     ) -> None:
         """Say which data the run works on."""
         self._run_started = time.monotonic()
+        self._took.clear()
+        show_on(choose_display())
         if corpus := corpus_of(pipeline):
             logger.info(self._source_line(corpus, catalog))
 
     @hook_impl
     def before_node_run(self, node: Node) -> None:
-        """Note when a node started."""
+        """Let log lines begin with the node's stage from now on."""
         self._started[node.name] = time.monotonic()
+        arm, stage = arm_of(node.namespace), stage_of(node.namespace)
+        in_stage(f"{arm} {stage}" if arm else stage)
 
     @hook_impl
     def after_node_run(self, node: Node) -> None:
-        """Say how long a node took, if it was long."""
-        took = time.monotonic() - self._started.pop(node.name)
-        if took >= _WORTH_A_LINE:
-            logger.info("%s done in %.1f s", node.name, took)
+        """Note how long the node took."""
+        self._took[stage_of(node.namespace)] += time.monotonic() - self._started[node.name]
+        in_stage(None)
+
+    @hook_impl
+    def on_node_error(self, error: Exception, node: Node) -> None:
+        """End the stage; the error itself is said at the end of the command."""
+        in_stage(None)
+        logger.error("%s stops the run", node.name)
+
+    @hook_impl
+    def on_pipeline_error(
+        self,
+        error: Exception,
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+        catalog: CatalogProtocol,
+    ) -> None:
+        """Show no more bars."""
+        show_on(None)
 
     @hook_impl
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Print the result table, if there is one, and once more which data it is about."""
+        show_on(None)
         corpus = corpus_of(pipeline)
         if corpus is None:
             return
@@ -59,7 +93,14 @@ class RunReport:
             _print_table(catalog.load(f"{corpus}.result_table"), comparison)
         else:
             _say_scores(corpus, pipeline, catalog)
-        logger.info("done in %.0f s", time.monotonic() - self._run_started)
+        if f"{corpus}.report" in pipeline.all_outputs():
+            path = Path(str(getattr(catalog.get(f"{corpus}.report"), "_filepath", "")))
+            logger.info("Report: %s", os.path.relpath(path))
+        parts = ", ".join(
+            f"{stage} {took:.0f} s" for stage, took in self._took.items() if took >= _WORTH_A_WORD
+        )
+        seconds = time.monotonic() - self._run_started
+        logger.info("Done in %.0f s%s.", seconds, f" ({parts})" if parts else "")
         logger.info(self._source_line(corpus, catalog))
 
     @staticmethod
@@ -83,9 +124,8 @@ def _say_scores(corpus: str, pipeline: Pipeline, catalog: CatalogProtocol) -> No
         logger.info("%s: weighted F1 %.1f, macro F1 %.1f", arm, weighted, macro)
     if names:
         logger.info(
-            "comparison.json and the result table are of an earlier run; to renew them: "
-            "kedro run --pipeline=augment_%s --namespaces=%s.evaluation",
-            corpus,
+            "comparison.json, the result table and the report are of an earlier run; to renew "
+            "them: kedro run --pipeline=augment_%s",
             corpus,
         )
 
@@ -113,7 +153,7 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
         for metric in ("weighted_f1", "macro_f1"):
             cells += [f"{row[metric]:.1f} ± {row[f'{metric}_std']:.1f}", _difference(row, metric)]
         shown.add_row(*cells)
-    Console(width=118).print(shown)
+    Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(shown)
 
 
 def _difference(row: pd.Series, metric: str) -> str:

@@ -1,0 +1,249 @@
+"""Measure what the project says of its speed: `make bench`; a part: `make bench ARGS=encoding`.
+
+A line says what is measured, what the documentation says of it, a limit set by hand above which
+something may be wrong, and the median of a few repetitions with the range. Nothing is asserted: a
+busy machine is slow.
+"""
+
+import argparse
+import logging
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+EMOTIONS = ("neutral", "joy", "surprise", "anger", "sadness", "disgust", "fear")
+SHARES = (0.47, 0.17, 0.12, 0.11, 0.07, 0.03, 0.03)
+N_DIALOGUES, N_TURNS = 1038, 9989  # of MELD's train split
+N_TEST_DIALOGUES, N_TEST_TURNS = 280, 2610
+
+
+class Result(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    limit: str
+    values: list[float]
+    said: str = ""
+    unit: str = "s"
+
+
+def timed(work: Callable[[], object], repetitions: int) -> list[float]:
+    """Return the seconds of each repetition."""
+    seconds = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+@contextmanager
+def project() -> Iterator[Path]:
+    """Yield a project folder of its own, without data: configuration, and this package."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        ignored = shutil.ignore_patterns("local")
+        shutil.copytree(ROOT / "conf", place / "conf", ignore=ignored)
+        for empty in ("conf/local", "src"):
+            (place / empty).mkdir()
+        for name in ("pyproject.toml", ".telemetry"):
+            shutil.copy(ROOT / name, place)
+        yield place
+
+
+def kedro(place: Path, *arguments: str) -> None:
+    """Run a kedro command in a project folder."""
+    subprocess.run(
+        [sys.executable, "-m", "kedro", *arguments],
+        cwd=place,
+        env=os.environ | {"MLFLOW_TRACKING_URI": ""},
+        check=True,
+        capture_output=True,
+    )
+
+
+def open_catalog(place: Path) -> Any:
+    """Return the catalog of a project folder; MLflow's store is the project's from then on."""
+    from kedro.framework.session import KedroSession
+    from kedro.framework.startup import bootstrap_project
+
+    os.environ["MLFLOW_TRACKING_URI"] = ""  # kedro-mlflow sets it to the store in use
+    bootstrap_project(place)
+    with KedroSession.create(place) as session:
+        return session.load_context().catalog
+
+
+def start() -> Iterator[Result]:
+    """Kedro's own start, with this project's pipelines and hooks."""
+    with project() as place:
+        seconds = timed(lambda: kedro(place, "registry", "list"), 3)
+    yield Result("`kedro registry list`", "5 s", seconds)
+
+
+def sample() -> Iterator[Result]:
+    """The whole default run on the sample: four arms, five seeds."""
+    with project() as place:
+        run = ("run", "--pipeline=augment_meld")
+        cold = timed(lambda: kedro(place, *run), 1)
+        yield Result("sample run, empty caches", "200 s", cold, "71 s (docs/results.md)")
+        kept = timed(lambda: kedro(place, *run), 2)
+        yield Result("the same run again, everything kept", "90 s", kept)
+        yield Result("logging one arm's model, 5 seeds", "5 s", _log_models(place))
+
+
+def _log_models(place: Path) -> list[float]:
+    from mlflow import MlflowClient
+
+    from erc_kedro.serving.log import log_classifier
+
+    catalog = open_catalog(place)
+    inputs = {
+        "classifiers": catalog.load("meld.augmented.classifiers"),
+        "training": catalog.load("params:meld.training"),
+        "features": catalog.load("meld.features"),
+        "corpus_card": catalog.load("meld.corpus_card"),
+    }
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("erc_kedro")
+    run = client.create_run(experiment.experiment_id).info.run_id
+    return timed(lambda: log_classifier(run, arm="augmented", **inputs), 3)
+
+
+def dialogues(n: int, n_turns: int, seed: int) -> pd.DataFrame:
+    """Return a made-up dialogue table of about MELD's shape, every text different."""
+    rng = np.random.default_rng(seed)
+    ids = np.sort(np.concatenate([np.arange(n), rng.integers(n, size=n_turns - n)]))
+    words = np.array([f"w{number}" for number in range(3000)])
+    lengths = rng.poisson(7, n_turns) + 1
+    table = pd.DataFrame({"dialogue_id": [f"d{i}" for i in ids]})
+    return table.assign(
+        turn=table.groupby("dialogue_id").cumcount(),
+        speaker=np.where(rng.random(n_turns) < 0.5, "Ann", "Bo"),
+        text=[f"{i} " + " ".join(rng.choice(words, size)) for i, size in enumerate(lengths)],
+        emotion=rng.choice(EMOTIONS, n_turns, p=SHARES),
+        source="real",
+    )
+
+
+def encoding() -> Iterator[Result]:
+    """Utterances per second of the embedded encoder."""
+    import torch
+
+    from erc_kedro.modelling.encoders import EMBEDDED, Encoder, Pooling
+
+    parameters = yaml.safe_load((ROOT / "conf/base/parameters_encoding.yml").read_text("utf-8"))
+    settings = parameters["meld"]["encoding"]
+    poolings = [Pooling(part["layer"], part["how"]) for part in settings["poolings"]]
+    encoder = Encoder(EMBEDDED, poolings, settings["max_tokens"], "cpu")
+    sample_folder = ROOT / "src/erc_kedro/corpora/sample_meld"
+    texts = pd.read_csv(sample_folder / "train_sent_emo.csv")["Utterance"].unique().tolist()
+    list(encoder.encode(texts[:64]))
+    cores = torch.get_num_threads()
+    for threads in sorted({1, cores}):
+        torch.set_num_threads(threads)
+        seconds = timed(lambda: list(encoder.encode(texts)), 3)
+        what = f"encoding, {len(texts)} utterances, {threads} thread{'s'[: threads - 1]}"
+        yield Result(what, "", [len(texts) / s for s in seconds], unit="utterances/s")
+    torch.set_num_threads(cores)
+
+
+def bootstrap() -> Iterator[Result]:
+    """The comparison of two arms at the size of MELD's test split."""
+    from erc_kedro.core.significance import compare
+
+    rng = np.random.default_rng(0)
+    true = rng.multinomial(N_TEST_TURNS // N_TEST_DIALOGUES, SHARES, size=N_TEST_DIALOGUES)
+    arms = []
+    for _ in range(2):
+        hits = rng.binomial(np.broadcast_to(true, (5, *true.shape)), 0.5)
+        predicted = rng.permuted(np.broadcast_to(true, (5, *true.shape)), axis=-1)
+        arms.append(
+            np.stack([hits, np.maximum(predicted, hits), np.broadcast_to(true, hits.shape)], 2)
+        )
+    seconds = timed(lambda: compare(arms[0].astype(float), arms[1].astype(float)), 3)
+    yield Result("10,000 bootstrap draws, 280 dialogues, 5 seeds, 2 arms", "10 s", seconds)
+
+
+def validation() -> Iterator[Result]:
+    """Rules and Great Expectations over every dialogue of the bank."""
+    with project() as place:
+        run = ("run", "--pipeline=generate_meld")
+        kedro(place, *run)
+        from erc_kedro.pipelines.validation.nodes import validate
+
+        catalog = open_catalog(place)
+        names = ("raw_synthetic_dialogues", "specs", "train_dialogues", "held_out_texts")
+        inputs = [catalog.load(f"meld.{name}") for name in (*names, "corpus_card")]
+        inputs.append(catalog.load("params:meld.validation"))
+        seconds = timed(lambda: validate(*inputs), 3)
+        yield Result("validating 600 dialogues (rules, Great Expectations)", "10 s", seconds)
+
+
+def training() -> Iterator[Result]:
+    """One seed of the default classifier at MELD's size, on random features."""
+    import torch
+
+    from erc_kedro.core.labels import LabelSet
+    from erc_kedro.modelling.contextual import ContextualClassifier
+    from erc_kedro.modelling.features import Features, text_key
+    from erc_kedro.modelling.settings import ClassifierSettings
+
+    parameters = yaml.safe_load((ROOT / "conf/base/parameters_training.yml").read_text("utf-8"))
+    settings = ClassifierSettings(**parameters["meld"]["training"])
+    table = dialogues(N_DIALOGUES, N_TURNS, seed=0).assign(weight=1.0)
+    matrix = np.random.default_rng(0).standard_normal((N_TURNS, 4 * 384), dtype=np.float32)
+    features = Features(matrix, {text_key(text): row for row, text in enumerate(table["text"])})
+    classifier = ContextualClassifier(
+        features, LabelSet("meld", EMOTIONS), settings.contextual, settings.objective,
+        torch.device("cpu"),
+    )  # fmt: skip
+    seconds = timed(lambda: classifier.fit(table, table, seed=0), 3)
+    yield Result(f"training one seed, {N_TURNS:,} utterances", "20 s", seconds)
+
+
+PARTS = {part.__name__: part for part in (start, sample, encoding, bootstrap, validation, training)}
+
+
+def line(result: Result) -> str:
+    """Return a result as a line of the table."""
+    values = sorted(result.values)
+    digits = 0 if values[0] >= 100 else 1
+    measured = f"{statistics.median(values):,.{digits}f} {result.unit}"
+    if len(values) > 1:
+        measured += f" ({values[0]:,.{digits}f} to {values[-1]:,.{digits}f}, {len(values)} times)"
+    return f"| {result.what} | {result.said} | {result.limit} | {measured} |"
+
+
+def main() -> None:
+    """Measure the parts asked for, and print the table line by line."""
+    parser = argparse.ArgumentParser(description="Measure the project's speed on this machine.")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all if none is named")
+    parts = parser.parse_args().parts or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    logging.disable(logging.WARNING)
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    print(f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}{load}")
+    print("\n| what | the docs say | limit | median (range) here |\n|---|---|---|---|")
+    for name in parts:
+        for result in PARTS[name]():
+            print(line(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

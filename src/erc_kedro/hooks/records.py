@@ -1,0 +1,131 @@
+"""What of each dataset goes to MLflow, and under which name."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from erc_kedro.tracking.lineage import dataset_input
+from erc_kedro.tracking.runs import (
+    ExperimentRuns,
+    arm_metrics,
+    comparison_metrics,
+    validation_metrics,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Record = Callable[[ExperimentRuns, str, Any], None]
+"""Logs a value to a run, given by its id."""
+
+
+def _metrics(runs: ExperimentRuns, run_id: str, metrics: dict[str, Any]) -> None:
+    from erc_kedro.reporting.figures import draw_confusions, draw_f1_by_emotion
+
+    arm = runs.arm_of(run_id)
+    runs.log_metrics(run_id, arm_metrics(metrics))
+    runs.log_json(run_id, metrics, "metrics.json")
+    _figure(runs, run_id, draw_confusions({arm: metrics["confusion"]}), "confusion")
+    confusion = metrics["confusion"]
+    support = {
+        emotion: sum(row)
+        for emotion, row in zip(confusion["emotions"], confusion["utterances"], strict=True)
+    }
+    f1 = draw_f1_by_emotion({arm: metrics["metrics"]}, support)
+    _figure(runs, run_id, f1, "f1_by_emotion")
+
+
+def _mixture(runs: ExperimentRuns, run_id: str, mixture: dict[str, Any]) -> None:
+    emotions = {f"train_{name}": n for name, n in mixture["emotions"].items()}
+    numbers = {
+        f"train_{key}": n for key, n in mixture.items() if key not in {"emotions", "real_fraction"}
+    }
+    runs.log_metrics(run_id, numbers | emotions)
+
+
+def _training_history(runs: ExperimentRuns, run_id: str, history: pd.DataFrame) -> None:
+    from erc_kedro.reporting.figures import draw_training_curves
+
+    loss = history.groupby("step")["loss"].mean()
+    runs.log_metrics(run_id, {"optimiser_steps": len(loss)}, {"loss": loss.tolist()})
+    curves = draw_training_curves({runs.arm_of(run_id): history})
+    _figure(runs, run_id, curves, "training_curves")
+
+
+def _validation_report(runs: ExperimentRuns, run_id: str, report: dict[str, Any]) -> None:
+    runs.log_metrics(run_id, validation_metrics(report))
+    runs.log_json(run_id, report, "validation/validation_report.json")
+
+
+def _corpus_report(runs: ExperimentRuns, run_id: str, report: dict[str, Any]) -> None:
+    runs.log_json(run_id, report, "validation/corpus_report.json")
+
+
+def _data_docs(runs: ExperimentRuns, run_id: str, pages: Mapping[str, str]) -> None:
+    for path, page in pages.items():
+        runs.log_text(run_id, page, f"validation/data_docs/{path}")
+
+
+def _comparison(runs: ExperimentRuns, run_id: str, comparison: dict[str, Any]) -> None:
+    runs.log_metrics(run_id, comparison_metrics(comparison))
+    runs.log_json(run_id, comparison, "comparison.json")
+
+
+def _result_table(runs: ExperimentRuns, run_id: str, table: pd.DataFrame) -> None:
+    runs.log_table(run_id, table, "result_table.json")
+
+
+def _report(runs: ExperimentRuns, run_id: str, page: str) -> None:
+    runs.log_text(run_id, page, "report.html")
+
+
+def _figure(runs: ExperimentRuns, run_id: str, figure: "Figure", name: str) -> None:
+    from erc_kedro.reporting.images import png_of, svg_of
+
+    runs.log_bytes(run_id, png_of(figure), f"figures/{name}.png")
+    if run_id == runs.parent_id:  # an arm's own figures are there to be looked at in passing
+        runs.log_text(run_id, svg_of(figure), f"figures/{name}.svg")
+
+
+RECORDS: Mapping[str, Record] = {
+    "comparison": _comparison,
+    "corpus_report": _corpus_report,
+    "data_docs": _data_docs,
+    "metrics": _metrics,
+    "mixture": _mixture,
+    "report": _report,
+    "result_table": _result_table,
+    "training_history": _training_history,
+    "validation_report": _validation_report,
+}
+"""By the last part of the dataset's name; most datasets need no entry: the catalog keeps them."""
+
+_CONTEXTS = {
+    "train_dialogues": "training",
+    "dev_dialogues": "validation",
+    "test_dialogues": "testing",
+    "synthetic_dialogues": "training",
+    "training_sets": "training",
+}
+
+
+def record(runs: ExperimentRuns, run_id: str, name: str, value: Any, source: str) -> None:
+    """Log a dataset's value to a run, if it is one of those that MLflow should have.
+
+    Args:
+        runs: Of the experiment.
+        run_id: The arm's run, or the parent.
+        name: The dataset's name, such as "meld.augmented.metrics".
+        value: What the node returned.
+        source: Where the catalog keeps it.
+    """
+    kind = name.rsplit(".", maxsplit=1)[-1]
+    if kind in RECORDS:
+        RECORDS[kind](runs, run_id, value)
+    elif kind in _CONTEXTS:
+        own = name.replace(".", "_").removesuffix("_dialogues")
+        entry = dataset_input(value, name=own, context=_CONTEXTS[kind], source=source)
+        runs.log_inputs(run_id, [entry])
+    elif kind.endswith("_figure"):
+        _figure(runs, run_id, value, kind.removesuffix("_figure"))

@@ -1,0 +1,75 @@
+"""The classifiers of an arm's seeds as one: the mean of their probabilities."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.modelling.classifier import Classifier, State
+from erc_kedro.modelling.contextual import ContextualClassifier
+from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device, load_pretrained
+from erc_kedro.modelling.features import Features, text_key
+from erc_kedro.modelling.finetuned import FineTunedClassifier
+from erc_kedro.serving.settings import ServedSettings
+
+
+class Ensemble:
+    """The classifiers of an arm's seeds, on whatever device there is.
+
+    Args:
+        settings: Of the model.
+        states: The state of each seed's classifier.
+
+    Raises:
+        UserError: If the encoder is not there, or not the one trained with.
+    """
+
+    def __init__(self, settings: ServedSettings, states: Mapping[int, State]) -> None:
+        self._states = states
+        self._training = settings.training
+        self._device = choose_device("auto")
+        self._label_set = LabelSet(settings.corpus, settings.emotions)
+        self._encoder: Encoder | None = None
+        wanted = settings.encoder
+        if settings.training.classifier == "contextual":
+            poolings = [Pooling(part.layer, part.how) for part in wanted.poolings]
+            self._encoder = Encoder(wanted.name, poolings, wanted.max_tokens, self._device.type)
+            list(self._encoder.encode([]))  # loads it, so that the first request need not wait
+        else:
+            load_pretrained(wanted.name)  # raises if it is not there
+        wanted.check()
+
+    def probabilities(self, dialogues: pd.DataFrame) -> np.ndarray:
+        """Return the mean over the seeds of the probability of every emotion.
+
+        Args:
+            dialogues: Columns dialogue_id, turn, speaker and text; a dialogue's rows follow each
+                other in the order of its turns.
+
+        Returns:
+            float64 of shape (rows, labels).
+        """
+        classifier = self._classifier(dialogues["text"])
+        of_seeds = [classifier.probabilities(own, dialogues) for own in self._states.values()]
+        return np.mean(of_seeds, axis=0)
+
+    def _classifier(self, texts: pd.Series) -> Classifier:
+        settings = self._training
+        if self._encoder is None:
+            return FineTunedClassifier(
+                self._label_set, settings.finetuned, settings.objective, self._device
+            )
+        features = _features(self._encoder, texts)
+        return ContextualClassifier(
+            features, self._label_set, settings.contextual, settings.objective, self._device
+        )
+
+
+def _features(encoder: Encoder, texts: pd.Series) -> Features:
+    """Return the features of texts, each distinct one encoded once."""
+    distinct = list(dict.fromkeys(texts))
+    matrix = np.empty((len(distinct), encoder.width), dtype=np.float32)
+    for positions, rows in encoder.encode(distinct):
+        matrix[positions] = rows
+    return Features(matrix, {text_key(text): row for row, text in enumerate(distinct)})
