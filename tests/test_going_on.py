@@ -12,6 +12,14 @@ import pytest
 from tests.conftest import Project
 
 
+PRELOADED = [
+    "kedro.framework.session", "erc_kedro.settings", "erc_kedro.pipeline_registry",
+    "erc_kedro.quality.data_docs", "erc_kedro.modelling.open", "erc_kedro.reporting.report",
+    "erc_kedro.serving.log", "mlflow.store.tracking.sqlalchemy_store",
+]  # fmt: skip
+"""Imported once, not by every run."""
+
+
 class KillIn:
     """A hook that kills the process in one node: its work done, none or some of it saved."""
 
@@ -58,9 +66,7 @@ def test_killed_in_every_node_once_the_next_run_goes_on(
     finished: tuple[Project, Any], project: Project, nodes: list[str], tmp_path: Path
 ) -> None:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["kedro.framework.session", "mlflow", "torch", "transformers", "great_expectations"]
-    )
+    context.set_forkserver_preload(PRELOADED)
     log = tmp_path / "log"
     for number, node in enumerate([*nodes, None]):
         worker = context.Process(target=run, args=(project.path, node, number % 2 == 1, log))
