@@ -25,9 +25,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED)  ## the whole experiment: kedro run --pipeline=augment_meld (ARGS="--params=...")
 	@$(BIN)/kedro run --pipelines=augment_$(CORPUS) $(ARGS)
 	@echo
+	@echo "Read the report:       data/08_reporting/$(CORPUS)/report.html (all numbers: comparison.json beside it)"
 	@echo "Compare the arms:      make ui   then http://$(HOST):$(UI_PORT)"
 	@echo "See the pipeline:      make viz  then http://$(HOST):$(VIZ_PORT)"
-	@echo "All numbers:           data/08_reporting/$(CORPUS)/comparison.json"
 
 test: $(INSTALLED)  ## the tests, one end-to-end run included (ARGS="-k name")
 	@$(BIN)/python -m pytest $(ARGS)

@@ -11,7 +11,6 @@ import pytest
 
 from tests.conftest import Project
 
-
 PRELOADED = [
     "kedro.framework.session", "erc_kedro.settings", "erc_kedro.pipeline_registry",
     "erc_kedro.quality.data_docs", "erc_kedro.modelling.open", "erc_kedro.reporting.report",
@@ -83,7 +82,7 @@ def test_killed_in_every_node_once_the_next_run_goes_on(
     assert "Traceback" not in said
     assert "damaged" not in said
     last = said[said.rindex("Corpus meld: SAMPLE", 0, said.rindex("Done in")) :]
-    assert "0 encoded" in last
+    assert " encoded" not in last
     assert last.count("classifiers kept") == 4
     states = [run.info.status for run in project.runs()]
     assert set(states) == {"FINISHED", "KILLED"}

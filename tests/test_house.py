@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import typing
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -92,17 +93,40 @@ def test_parameter_groups_refuse_unknown_names() -> None:
         assert group.model_config["extra"] == "forbid"
 
 
-def test_every_dataset_is_in_the_catalog_with_a_layer() -> None:
+@pytest.fixture(scope="module")
+def layers() -> dict[str, str]:
+    """Every dataset's layer in kedro-viz, by the most specific pattern that fits."""
     import yaml
 
     entries: dict[str, dict[str, typing.Any]] = {}
     for path in (ROOT / "conf/base").glob("catalog*.yml"):
         entries |= yaml.safe_load(path.read_text())
+    found = {}
     for name in datasets(AUGMENT):
         matching = [key for key in entries if matches(key, name)]
         assert matching, f"{name} has no catalog entry: it would not outlive the run"
-        for key in matching:
-            assert entries[key]["metadata"]["kedro-viz"]["layer"]
+        best = max(matching, key=lambda key: len(re.sub(r"\{\w+\}", "", key)))
+        found[name] = entries[best]["metadata"]["kedro-viz"]["layer"]
+    return found
+
+
+def test_every_dataset_is_in_the_catalog_with_a_layer(layers: dict[str, str]) -> None:
+    assert all(layers.values())
+
+
+def test_layers_do_not_run_in_a_circle_or_kedro_viz_shows_none(layers: dict[str, str]) -> None:
+    before: dict[str, set[str]] = {}
+    spaces = {str(n.namespace) for n in AUGMENT.nodes}
+    spaces |= {space.rsplit(".", n)[0] for space in spaces for n in (1, 2)}
+    parts = [AUGMENT.only_nodes_with_namespaces([space]) for space in spaces]
+    parts += [AUGMENT.only_nodes(n.name) for n in AUGMENT.nodes]
+    for part in parts:  # kedro-viz draws an edge through every folded namespace
+        rest = AUGMENT - part
+        out = {name for name in part.all_outputs() if name in rest.inputs()} | part.outputs()
+        for name in out & layers.keys():
+            inputs = {layers[i] for i in part.inputs() & layers.keys()}
+            before.setdefault(layers[name], set()).update(inputs - {layers[name]})
+    TopologicalSorter(before).prepare()
 
 
 def datasets(pipeline: Pipeline) -> list[str]:

@@ -148,9 +148,10 @@ class Lines:
                 return
             work["said"] = now
         left = (now - work["began"]) / work["done"] * (work["total"] - work["done"])
+        stage = getattr(_working, "stage", None) or ""
         logger.info(
-            "%s: %s of %s %s, about %s left",
-            work["what"],
+            "%s%s of %s %s, about %s left",
+            "" if stage.endswith(work["what"]) else f"{work['what']}: ",
             f"{work['done']:,}",
             f"{work['total']:,}",
             work["unit"],

@@ -25,6 +25,7 @@ def _metrics(runs: ExperimentRuns, run_id: str, metrics: dict[str, Any]) -> None
 
     arm = runs.arm_of(run_id)
     runs.log_metrics(run_id, arm_metrics(metrics))
+    runs.describe_arm(arm, metrics)
     runs.log_json(run_id, metrics, "metrics.json")
     _figure(runs, run_id, draw_confusions({arm: metrics["confusion"]}), "confusion")
     confusion = metrics["confusion"]
@@ -73,7 +74,8 @@ def _comparison(runs: ExperimentRuns, run_id: str, comparison: dict[str, Any]) -
 
 
 def _result_table(runs: ExperimentRuns, run_id: str, table: pd.DataFrame) -> None:
-    runs.log_table(run_id, table, "result_table.json")
+    shown = table.drop(columns=["corpus", "corpus_source", "real_fraction", "seeds"])  # parameters
+    runs.log_table(run_id, shown.round(3), "result_table.json")
 
 
 def _report(runs: ExperimentRuns, run_id: str, page: str) -> None:

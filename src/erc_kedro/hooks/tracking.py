@@ -30,6 +30,14 @@ for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when im
 
 _MONITOR_SECONDS = 5.0
 _NAME_LENGTH = 150
+_SHARED_PARAMETERS = (
+    ("experiment", "real_fraction"),
+    ("experiment", "n_seeds"),
+    ("encoding", "encoder"),
+    ("training", "classifier"),
+)
+"""Logged with every arm, so that arms of several runs can be told apart and filtered."""
+
 _MODEL_PARTS = {"classifiers", "features", "training", "corpus_card"}
 
 
@@ -79,6 +87,7 @@ class ExperimentTracking(MlflowHook):
         super().before_pipeline_run(bare, pipeline, catalog)
         if not self._is_mlflow_enabled:
             return
+        mlflow.delete_tag("pipeline_names")  # kedro_command has them
         changed = " ".join(changed_parameters(run_params, corpus))
         name = f"({source}) {changed}".removeprefix("(official) ")[:_NAME_LENGTH]
         client = MlflowClient()
@@ -100,6 +109,11 @@ class ExperimentTracking(MlflowHook):
             about["parameters"] = runs.plain_parameters(values)
             catalog.save(f"{corpus}.provenance", runs.secrets.hide_in(about))
         self._registers = bool(values.get(f"{corpus}.experiment", {}).get("register_model"))
+        self._shared = {
+            key: values[f"{corpus}.{group}"][key]
+            for group, key in _SHARED_PARAMETERS
+            if f"{corpus}.{group}" in values
+        }
         self._left, self._trained = {}, {}
         for node in pipeline.nodes:
             if arm := arm_of(node.namespace):
@@ -119,7 +133,7 @@ class ExperimentTracking(MlflowHook):
         run_id = self._runs.child(arm)
         recipe = next((v for name, v in inputs.items() if name.endswith(f".{arm}")), None)
         if isinstance(recipe, Recipe):
-            self._runs.log_parameters(run_id, recipe.in_effect())
+            self._runs.log_parameters(run_id, recipe.in_effect() | self._shared)
 
     @hook_impl
     def after_node_run(

@@ -17,6 +17,9 @@ from erc_kedro.core.verdict import headline, verdict
 from erc_kedro.tracking.provenance import flatten
 from erc_kedro.tracking.secrets import Secrets
 
+_EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
+"""Lets the MLflow UI show runs, metrics and models first, and not traces of prompts."""
+
 _BATCH = 100
 """Most parameters that MLflow takes at once."""
 
@@ -51,6 +54,7 @@ class ExperimentRuns:
         self._children: dict[str, str] = {}
         self._open: set[str] = set()
         self.tag(parent_id, tags)
+        client.set_experiment_tag(self._parent.experiment_id, *_EXPERIMENT_KIND)
 
     @property
     def parent_id(self) -> str:
@@ -150,6 +154,13 @@ class ExperimentRuns:
         lines += ["", "All of it: artifact `report.html`. To repeat it:", "", f"    {command}"]
         self.tag(self.parent_id, {MLFLOW_RUN_NOTE: "\n".join(lines)})
 
+    def describe_arm(self, arm: str, metrics: Mapping[str, Any]) -> None:
+        """Put an arm's headline scores on its run's page."""
+        scores = ", ".join(f"{name} {_points(metrics['metrics'][name])}" for name in HEADLINE)
+        seeds = len(metrics["seeds"])
+        note = f"**{arm}**: {scores} on real test (points, mean ± sd of {seeds} seeds)."
+        self.tag(self.child(arm), {MLFLOW_RUN_NOTE: note})
+
     def tag(self, run_id: str, values: Mapping[str, str]) -> None:
         """Set tags."""
         tags = [RunTag(key, self.secrets.hide(str(value))) for key, value in values.items()]
@@ -160,9 +171,13 @@ def _score_lines(comparison: Mapping[str, Any]) -> list[str]:
     """Return the arms' headline scores in points as a Markdown table."""
     rows = [f"| arm | {' | '.join(HEADLINE)} |", "|---" * (len(HEADLINE) + 1) + "|"]
     for arm, values in comparison["arms"].items():
-        cells = [f"{100 * values[m]['mean']:.1f} ± {100 * values[m]['std']:.1f}" for m in HEADLINE]
-        rows.append(f"| {arm} | {' | '.join(cells)} |")
+        cells = " | ".join(_points(values[name]) for name in HEADLINE)
+        rows.append(f"| {arm} | {cells} |")
     return rows
+
+
+def _points(values: Mapping[str, float]) -> str:
+    return f"{100 * values['mean']:.1f} ± {100 * values['std']:.1f}"
 
 
 def arm_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:

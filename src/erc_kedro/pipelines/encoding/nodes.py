@@ -53,13 +53,10 @@ def encode(
     poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
     encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, encoding.device)
     path, n_encoded = feature_store.update(encoder, texts["text"])
-    logger.info(
-        "%s texts: %s kept (encoder %s and its settings unchanged), %s encoded%s",
-        *(f"{n:,}" for n in (len(texts), len(texts) - n_encoded)),
-        encoding.encoder,
-        f"{n_encoded:,}",
-        " (not there yet)" if n_encoded else "",
-    )
+    n_kept = len(texts) - n_encoded
+    parts = [f"{n_kept:,} kept: encoder and its settings unchanged"] if n_kept else []
+    parts += [f"{n_encoded:,} encoded: not there yet"] if n_encoded else []
+    logger.info("%s texts, encoder %s: %s", f"{len(texts):,}", encoding.encoder, "; ".join(parts))
     return made | {
         "path": str(path),
         "width": encoder.width,

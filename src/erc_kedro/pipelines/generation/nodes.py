@@ -116,7 +116,9 @@ def write_dialogues(
         for completion in language_model.complete(Request(**request) for request in requests):
             completions[completion.spec_id] = completion
             advance(1)
-    logger.info("%d dialogues asked of %s", len(requests), language_model.name)
+    stored = language_model.stored_specs is not None
+    how = "stored there, none was written" if stored else "written anew"
+    logger.info("%d dialogues from %s: %s", len(requests), language_model.name, how)
     return [asdict(completions[request["spec_id"]]) for request in requests]
 
 

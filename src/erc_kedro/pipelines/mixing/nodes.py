@@ -75,6 +75,6 @@ def mix(
         "synthetic_utterances": float(by_source.get("synthetic", 0.0)),
         "emotions": {name: float(by_emotion.get(name, 0.0)) for name in label_set.emotions},
     }
-    parts = ", ".join(f"{n:,.0f} {source}" for source, n in by_source.items())
+    parts = ", ".join(f"{n:,.0f} {source}" for source, n in by_source.sort_index().items())
     logger.info("mixed anew: %s", parts)
     return training_sets, summary
