@@ -102,7 +102,7 @@ def sample() -> Iterator[Result]:
         yield Result("sample run, empty caches", "200 s", cold, "71 s (docs/results.md)")
         kept = timed(lambda: kedro(place, *run), 2)
         yield Result("the same run again, everything kept", "90 s", kept)
-        yield Result("logging one arm's model, 5 seeds", "5 s", _log_models(place))
+        yield Result("logging one arm's model, 5 seeds", "3 s", _log_models(place))
 
 
 def _log_models(place: Path) -> list[float]:

@@ -204,6 +204,67 @@ def test_the_command_line_says_an_error_of_the_users_without_a_traceback(project
     assert "Traceback" not in done.stderr
 
 
+def test_an_error_while_the_run_is_set_up_fails_it(project: Project) -> None:
+    (project.path / "mlartifacts").write_text("in the way")
+    done = project.kedro("run", "--pipelines=prepare_meld", "--env=test")
+    assert done.returncode != 0
+    [run] = project.runs()
+    assert run.info.status == "FAILED"
+    assert "mlartifacts" in run.data.tags["error"]
+
+
+def test_a_closed_pipe_at_the_end_does_not_fail_a_finished_run(project: Project) -> None:
+    project.kedro("run", "--pipelines=augment_meld", "--env=test")
+    command = f"{sys.executable} -m kedro run --pipelines=augment_meld --env=test | true"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": ""}
+    subprocess.run(
+        command, shell=True, cwd=project.path, env=environment, check=False, capture_output=True
+    )
+    assert {run.info.status for run in project.runs()} == {"FINISHED"}
+
+
+def test_after_a_stop_in_a_notebook_the_next_session_is_clean(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from erc_kedro.core import significance
+
+    def stopped(*arguments: Any, **options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(significance, "compare", stopped)
+        project.run("augment_meld")
+    project.run("prepare_meld")
+    statuses = [(run.info.run_name, run.info.status) for run in project.runs()]
+    assert dict(statuses).get("prepare_meld (sample)") == "FINISHED", statuses
+    assert dict(statuses)["augment_meld (sample)"] == "KILLED", statuses
+    assert "RUNNING" not in dict(statuses).values()
+
+
+def test_without_mlflow_the_run_goes_through_and_the_report_says_how(
+    project: Project, overlay: Callable[[str, str], None]
+) -> None:
+    overlay(
+        "mlflow.yml", "tracking: {disable_tracking: {disable_autologging: true, "
+        "pipelines: [augment_meld]}}\n"
+    )  # fmt: skip
+    project.run("augment_meld")
+    assert project.runs() == []
+    provenance = json.loads(project.read("08_reporting/meld/provenance.json"))
+    assert provenance["kedro_command"] == "kedro run --pipelines=augment_meld --env=test"
+
+
+def test_classifiers_of_other_features_are_not_predicted_with(project: Project) -> None:
+    project.run("augment_meld")
+    parts = ("run", "--pipelines=augment_meld", "--env=test")
+    other = ("--namespaces=meld.encoding", "--params=meld.encoding.max_tokens=5")
+    assert project.kedro(*parts, *other).returncode == 0
+    done = project.kedro(*parts, "--nodes=meld.augmented.training.predict")
+    assert done.returncode != 0
+    assert "trained with something else than there is now" in done.stderr
+    assert "features changed since" in done.stderr
+
+
 def test_a_stop_from_the_keyboard_leaves_no_run_open(project: Project) -> None:
     command = [sys.executable, "-m", "kedro", "run", "--pipelines=augment_meld"]
     clean = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}

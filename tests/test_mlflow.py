@@ -157,9 +157,9 @@ def test_a_killed_run_is_marked_by_the_next_one(project: Project) -> None:
     )
     from erc_kedro.tracking.processes import this_process
 
-    host, number, started = this_process().split()
+    system, number, _ = this_process().split()
     left = client.create_run(
-        experiment, run_name="left", tags={"process": f"{host} {number} {int(started) - 999}"}
+        experiment, run_name="left", tags={"process": f"{system} {number} earlier"}
     )
     project.run("prepare_meld")
     assert client.get_run(left.info.run_id).info.status == "KILLED"

@@ -181,6 +181,14 @@ def test_threads_give_the_same_comparison(finished: tuple[Project, Any], project
     assert {run.info.status for run in project.runs()} == {"FINISHED"}
 
 
+def test_a_run_without_a_pipelines_name_augments_the_first_corpus(project: Project) -> None:
+    done = project.kedro("run", "--env=test", "--to-nodes=meld.ingestion.split_corpus")
+    assert done.returncode == 0, done.stderr
+    [run] = project.runs()
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["corpus"] == "meld"
+
+
 def test_one_arm_runs_alone_and_scores_of_another_experiment_are_not_compared(
     project: Project,
 ) -> None:
@@ -190,9 +198,16 @@ def test_one_arm_runs_alone_and_scores_of_another_experiment_are_not_compared(
     alone = project.kedro(*parts, "--namespaces=meld.augmented")
     assert alone.returncode == 0, alone.stderr
     assert "meld.augmented: weighted F1" in alone.stderr
-    assert "comparison.json, the result table and the report are of an earlier run" in alone.stderr
+    assert "Of an earlier run: comparison.json, the result table, the report" in alone.stderr
     again = project.kedro(*parts, "--namespaces=meld.evaluation")
     assert again.returncode == 0, again.stderr
+    assert "Of an earlier run: the report." in again.stderr
+    provenance = json.loads(project.read("08_reporting/meld/provenance.json"))
+    assert provenance["kedro_command"] == "kedro run --pipelines=augment_meld --env=test"
+    assert [part.split("--namespaces=")[1] for part in provenance["parts"]] == [
+        "meld.augmented",
+        "meld.evaluation",
+    ]
     assert project.read("08_reporting/meld/comparison.json") == before
     other = project.kedro(
         *parts, "--namespaces=meld.evaluation", "--params=meld.experiment.real_fraction=0.5"

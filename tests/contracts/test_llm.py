@@ -1,9 +1,11 @@
 """What every language-model back-end keeps: one class, every back-end, each with its own specs."""
 
+import atexit
 import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -26,6 +28,9 @@ from erc_kedro.corpora.folder import read_raw
 from erc_kedro.llm import BACKENDS, open_language_model
 from erc_kedro.llm.fake import FakeLanguageModel
 from erc_kedro.llm.protocol import LanguageModel
+from erc_kedro.llm.store import CompletionStore
+from erc_kedro.llm.stored import StoredLanguageModel
+from tests.llm.fault_server import FaultServer
 
 MELD = CORPORA["meld"]
 LABELS = MELD.label_set
@@ -76,16 +81,39 @@ def open_fake() -> Opened:
     return lambda: open_language_model("fake", {}), planned_specs()
 
 
-OPEN: dict[str, Callable[[], Opened]] = {"bank": open_bank, "fake": open_fake}
+def open_stored_fake() -> Opened:
+    folder = TemporaryDirectory()  # there until nobody can open the model any more
+
+    def open_it() -> LanguageModel:
+        store = CompletionStore(Path(folder.name) / "completions.db")
+        return StoredLanguageModel(open_language_model("fake", {}), store)
+
+    return open_it, planned_specs()
+
+
+def open_openai() -> Opened:
+    server = FaultServer()
+    server.__enter__()
+    atexit.register(server.__exit__, None, None, None)
+    options = {"base_url": server.url, "model": "fake"}
+    return lambda: open_language_model("openai", options), planned_specs()
+
+
+OPEN: dict[str, Callable[[], Opened]] = {
+    "bank": open_bank,
+    "fake": open_fake,
+    "openai": open_openai,
+}
+OPEN_STORED = {"fake with a store": open_stored_fake}
 
 
 def test_every_back_end_is_held_to_the_contract() -> None:
     assert set(OPEN) == set(BACKENDS)
 
 
-@pytest.fixture(scope="module", params=list(OPEN))
+@pytest.fixture(scope="module", params=[*OPEN, *OPEN_STORED])
 def opened(request: pytest.FixtureRequest) -> Opened:
-    return OPEN[request.param]()
+    return (OPEN | OPEN_STORED)[request.param]()
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +163,8 @@ class TestEveryBackEnd:
     def test_asked_twice_a_new_one_says_the_same(
         self, opened: Opened, requests: list[Request], completions: list[Completion]
     ) -> None:
-        assert list(opened[0]().complete(requests)) == completions
+        again = {c.spec_id: c for c in opened[0]().complete(requests)}
+        assert again == {c.spec_id: c for c in completions}
 
     def test_says_who_wrote_and_that_it_was_finished(
         self, opened: Opened, completions: list[Completion]
@@ -143,6 +172,11 @@ class TestEveryBackEnd:
         assert {c.finish_reason for c in completions} == {"stop"}
         assert {c.model for c in completions} == {opened[0]().name}
         assert opened[0]().name
+
+    def test_says_what_decides_a_completion_in_plain_values(self, opened: Opened) -> None:
+        said = dict(opened[0]().settings)
+        assert json.loads(json.dumps(said)) == said
+        assert said["model"]
 
     def test_stored_specs_are_unique_if_there_are_any(self, opened: Opened) -> None:
         stored = opened[0]().stored_specs

@@ -80,18 +80,20 @@ def test_every_sentence_is_one_line_and_the_headline_too(comparison: dict[str, A
 
 def test_the_power_of_the_test_set_stands_beside_no_difference() -> None:
     said = verdict(make_comparison())
-    assert "below 1.4 points" in said[0]
-    assert "80 % power" in said[0]
+    assert "a true difference of 1.4 points four times in five" in said[0]
 
 
-@pytest.mark.parametrize(("upper", "put_down"), [(0.03, True), (0.01, False)])
+@pytest.mark.parametrize(
+    ("upper", "p_adjusted", "put_down"),
+    [(0.03, 0.01, True), (0.03, 0.2, False), (0.01, 0.01, False)],
+)
 def test_a_gain_that_repetition_matches_is_not_put_down_to_synthetic_dialogues(
-    upper: float, put_down: bool
+    upper: float, p_adjusted: float, put_down: bool
 ) -> None:
     comparison = make_comparison(difference=0.02, ci95=[0.01, 0.03], p_adjusted=0.01)
     for entry in comparison["comparisons"]:
         if entry["arm"] == "oversampled":
-            entry |= {"difference": 0.007, "ci95": [0.0, upper]}
+            entry |= {"difference": 0.007, "ci95": [0.0, upper], "p_adjusted": p_adjusted}
     said = " ".join(verdict(comparison))
     assert "+0.7 points" in said
     assert ("cannot be put down to the synthetic dialogues" in said) == put_down

@@ -3,17 +3,23 @@
 from pathlib import Path
 
 import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.prompts import Request
 from erc_kedro.datasets import (
     ClassifierStoreDataset,
     FeatureStoreDataset,
     LanguageModelDataset,
     RawCorpusDataset,
 )
+from erc_kedro.llm.bank import BankLanguageModel
+from erc_kedro.llm.stored import StoredLanguageModel
 from erc_kedro.modelling.classifier_store import ClassifierStore
 from erc_kedro.modelling.features import FeatureStore
+from tests.conftest import make_project
 
 
 class TestRawCorpus:
@@ -43,6 +49,38 @@ class TestLanguageModel:
 
     def test_options_may_be_left_out(self) -> None:
         assert LanguageModelDataset(backend="fake").load().stored_specs is None
+
+    def test_keeps_what_a_back_end_writes(self, tmp_path: Path) -> None:
+        store = {"path": str(tmp_path / "new" / "completions.db")}
+        dataset = LanguageModelDataset(backend="fake", store=store)
+        model = dataset.load()
+        assert isinstance(model, StoredLanguageModel)
+        assert (model.name, model.stored_specs, model.settings) == (
+            "fake",
+            None,
+            {"model": "fake"},
+        )
+        assert not (tmp_path / "new").exists()
+        request = Request("s0", "v1", "Write.", "exactly 1 speaker\n1. joy\n")
+        written = list(model.complete([request]))
+        spoiling = LanguageModelDataset(backend="fake", options={"spoil_every": 1}, store=store)
+        assert list(spoiling.load().complete([request])) != written
+        assert list(dataset.load().complete([request])) == written
+
+    def test_a_back_end_that_holds_dialogues_needs_no_store(self, tmp_path: Path) -> None:
+        dataset = LanguageModelDataset(
+            backend="bank",
+            options={"corpus": "meld"},
+            store={"path": str(tmp_path / "completions.db")},
+        )
+        assert isinstance(dataset.load(), BankLanguageModel)
+
+    def test_the_catalog_keeps_the_store_in_the_project(self, tmp_path: Path) -> None:
+        project = make_project(tmp_path)
+        bootstrap_project(project.path)
+        with KedroSession.create(project.path) as session:
+            dataset = session.load_context().catalog["meld.language_model"]
+        assert dataset._store._path == project.path / "data/03_primary/meld/completions.db"
 
     def test_refuses_to_be_saved(self) -> None:
         dataset = LanguageModelDataset(backend="fake")

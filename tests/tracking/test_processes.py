@@ -38,11 +38,11 @@ def test_a_dead_process_left_its_runs_killed(
 def test_living_processes_other_machines_and_ended_runs_are_left_alone(
     client: MlflowClient, experiment: str, dead: str
 ) -> None:
-    host, number, started = dead.split()
+    system, number, started = dead.split()
     own = this_process()
     running = [
         started_by(client, experiment, own),
-        started_by(client, experiment, f"{host}-elsewhere {number} {started}"),
+        started_by(client, experiment, f"{system}-elsewhere {number} {started}"),
         started_by(client, experiment, "?"),
     ]
     ended = started_by(client, experiment, dead)
@@ -57,7 +57,7 @@ def test_living_processes_other_machines_and_ended_runs_are_left_alone(
 def test_a_process_number_given_to_another_process_does_not_fool_it(
     client: MlflowClient, experiment: str
 ) -> None:
-    host, number, started = this_process().split()
-    earlier = started_by(client, experiment, f"{host} {number} {int(started) - 1000}")
+    system, number, _ = this_process().split()
+    earlier = started_by(client, experiment, f"{system} {number} earlier")
     mark_killed(client, experiment)
     assert client.get_run(earlier).info.status == "KILLED"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,27 +14,52 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.specs import DialogueSpec
 
+FAILED = "error"
+"""Finish reason of a completion that could not be had: it is not kept, and asked for again."""
+
 _SEPARATOR = "----\n"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the language model for one spec."""
+    """What is asked of the language model for one spec.
+
+    Attributes:
+        spec_id: The spec it is for.
+        template: Name and version of the template it was rendered with.
+        system: The system message.
+        user: The user message.
+        attempt: How many times the same was asked before, to get another answer.
+    """
 
     spec_id: str
     template: str
     system: str
     user: str
+    attempt: int = 0
 
 
 @dataclass(frozen=True)
 class Completion:
-    """What came back for one request."""
+    """What came back for one request.
+
+    Attributes:
+        spec_id: The spec of the request.
+        text: What the model wrote.
+        model: Who wrote it.
+        finish_reason: Why it ended: "stop", "length" if it was cut off, "error" if none came.
+        prompt_tokens: Length of the request, if the model counts.
+        completion_tokens: Length of the text, if the model counts.
+        latency: Seconds from request to completion, if measured.
+    """
 
     spec_id: str
     text: str
     model: str
     finish_reason: str = "stop"
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    latency: float | None = field(default=None, compare=False)
 
 
 class ParseError(ValueError):

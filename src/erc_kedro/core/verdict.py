@@ -141,9 +141,10 @@ def _on_metric(entry: Mapping[str, Any]) -> str:
     if p_value == "not tested":
         return f"{metric}: {_amount(entry)} ({arms}), not tested: no difference is shown."
     return (
-        f"{metric}: no difference is shown: {_amount(entry)}, adjusted p {p_value} ({arms}); a "
-        f"true difference below {100 * entry['smallest_detectable']:.1f} points would most likely "
-        "not show on this test set (80 % power)."
+        f"{metric}: no difference is shown: {_amount(entry)}, adjusted p {p_value} ({arms}). With "
+        f"this test set a single test at 5 % finds a true difference of "
+        f"{100 * entry['smallest_detectable']:.1f} points four times in five, a smaller one less "
+        "often."
     )
 
 
@@ -156,21 +157,26 @@ def _against_repetition(found: Entries, repeated: Entries) -> list[str]:
     )
     said = [f"Repeating real dialogues instead (oversampled) gives {amounts}."]
     gains = [m for m, e in found.items() if is_significant(e) and e["difference"] > 0]
-    matched = [
-        metric
-        for metric in gains
-        if metric in repeated
-        and repeated[metric]["difference"] > 0
-        and repeated[metric]["ci95"][1] >= found[metric]["difference"]
-    ]
+    within_reach = [m for m in gains if m in repeated and _reaches(repeated[m], found[m])]
+    matched = [m for m in within_reach if is_significant(repeated[m])]
     if matched:
         said.append(
             f"Repetition gains as well, so the gain in {' and '.join(map(plain, matched))} cannot "
             "be put down to the synthetic dialogues."
         )
+    elif within_reach:
+        names = " and ".join(map(plain, within_reach))
+        said.append(
+            f"Its interval of {names} reaches as far as the gain; the two arms were not tested "
+            "against each other."
+        )
     elif gains:
         said.append("The two arms were not tested against each other.")
     return said
+
+
+def _reaches(entry: Mapping[str, Any], gain: Mapping[str, Any]) -> bool:
+    return entry["difference"] > 0 and entry["ci95"][1] >= gain["difference"]
 
 
 def _by_emotion(comparison: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,7 @@ def secrets_of(context: KedroContext) -> Secrets:
     with suppress(MissingConfigException):
         credentials["run"] = context.config_loader["credentials"] or {}
     for path in sorted((context.project_path / "conf").glob("*/**/credentials*.y*ml")):
-        with suppress(OSError, yaml.YAMLError):
+        with suppress(OSError, ValueError, yaml.YAMLError):
             credentials[str(path)] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     return Secrets(credentials)
 
@@ -47,7 +47,8 @@ def with_local_store(config: dict[str, Any], project: Path) -> dict[str, Any]:
     tracking = dict(config.get("tracking") or {})
     experiment = dict(tracking.get("experiment") or {})
     place = {"artifact_location": (project / "mlartifacts").as_uri()}
-    experiment["create_experiment_kwargs"] = place
+    given = dict(experiment.get("create_experiment_kwargs") or {})
+    experiment["create_experiment_kwargs"] = place | given
     local = f"sqlite:///{project / 'mlflow.db'}"
     _LOCAL_STORES.add(local)
     return config | {
@@ -56,14 +57,14 @@ def with_local_store(config: dict[str, Any], project: Path) -> dict[str, Any]:
     }
 
 
-def rendered(context: KedroContext) -> dict[str, str]:
+def rendered(context: KedroContext, secrets: Secrets) -> dict[str, str]:
     """Return the configuration of a run, all layers merged, as YAML by file name.
 
-    The catalog names its credentials and does not hold them.
+    The catalog names its credentials and does not hold them; what is secret is hidden.
     """
     parts = {"parameters.yml": context.params, "catalog.yml": context.config_loader["catalog"]}
     return {
-        name: yaml.safe_dump(plain(part), sort_keys=False, allow_unicode=True)
+        name: yaml.safe_dump(secrets.hide_in(plain(part)), sort_keys=False, allow_unicode=True)
         for name, part in parts.items()
     }
 

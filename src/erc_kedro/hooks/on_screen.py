@@ -16,6 +16,7 @@ from kedro.pipeline.node import Node
 
 from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.core.progress import show_on
+from erc_kedro.core.verdict import over_seeds, p_text
 from erc_kedro.hooks.namespaces import arm_of, corpus_of, stage_of
 from erc_kedro.screen import choose_display, in_stage, take_over
 
@@ -92,7 +93,8 @@ class OnScreen:
             comparison = catalog.load(f"{corpus}.comparison")
             _print_table(catalog.load(f"{corpus}.result_table"), comparison)
         else:
-            _say_scores(corpus, pipeline, catalog)
+            _say_scores(pipeline, catalog)
+        _say_what_is_older(corpus, pipeline, catalog)
         if f"{corpus}.report" in pipeline.all_outputs():
             path = Path(str(getattr(catalog.get(f"{corpus}.report"), "_filepath", "")))
             logger.info("Report: %s", os.path.relpath(path))
@@ -114,7 +116,7 @@ class OnScreen:
         )
 
 
-def _say_scores(corpus: str, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+def _say_scores(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     """Say the scores of arms that were run without their comparison."""
     names = sorted(name for name in pipeline.all_outputs() if name.endswith(".metrics"))
     for name in names:
@@ -122,10 +124,24 @@ def _say_scores(corpus: str, pipeline: Pipeline, catalog: CatalogProtocol) -> No
         weighted, macro = (100 * metrics[metric]["mean"] for metric in HEADLINE)
         arm = name.removesuffix(".metrics")
         logger.info("%s: weighted F1 %.1f, macro F1 %.1f", arm, weighted, macro)
-    if names:
+
+
+def _say_what_is_older(corpus: str, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+    """Say which results no longer belong to what this run made."""
+    made = pipeline.all_outputs()
+    if not any(name.endswith((".metrics", ".comparison")) for name in made):
+        return
+    results = {"comparison": "comparison.json", "result_table": "the result table"}
+    results |= {"report": "the report"}
+    older = [
+        text
+        for name, text in results.items()
+        if f"{corpus}.{name}" not in made and catalog.exists(f"{corpus}.{name}")
+    ]
+    if older:
         logger.info(
-            "comparison.json, the result table and the report are of an earlier run; to renew "
-            "them: kedro run --pipeline=augment_%s",
+            "Of an earlier run: %s. To renew: kedro run --pipeline=augment_%s",
+            ", ".join(older),
             corpus,
         )
 
@@ -136,12 +152,12 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
     from rich.table import Table
 
     corpus, source = comparison["corpus"], comparison["corpus_source"]
-    smallest = comparison["smallest_detectable"]
+    smallest, n_seeds = comparison["smallest_detectable"], len(comparison["seeds"])
     shown = Table(
-        title=f"{corpus} ({source} data): test F1 in points, mean ± sd of "
-        f"{len(comparison['seeds'])} seeds, real fraction {comparison['real_fraction']:g}",
+        title=f"{corpus} ({source} data): test F1 in points, {over_seeds(n_seeds)}, "
+        f"real fraction {comparison['real_fraction']:g}",
         caption="Difference to the first arm, 95 % interval, p adjusted (Holm). Smallest true "
-        "difference this test set shows with 80 % power: "
+        "difference that a single test at 5 % finds with 80 % power: "
         + ", ".join(f"{100 * v:.1f} {k.replace('_', ' ')}" for k, v in smallest.items()),
     )
     for heading in ("arm", "utterances"):
@@ -151,7 +167,8 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
     for _, row in table.iterrows():
         cells = [str(row["arm"]), f"{row['utterances']:,}"]
         for metric in ("weighted_f1", "macro_f1"):
-            cells += [f"{row[metric]:.1f} ± {row[f'{metric}_std']:.1f}", _difference(row, metric)]
+            spread = f" ± {row[f'{metric}_std']:.1f}" if n_seeds > 1 else ""
+            cells += [f"{row[metric]:.1f}{spread}", _difference(row, metric)]
         shown.add_row(*cells)
     Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(shown)
 
@@ -159,8 +176,7 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
 def _difference(row: pd.Series, metric: str) -> str:
     if pd.isna(row.get(f"{metric}_difference")):
         return ""
-    p = f"{row[f'{metric}_p_adjusted']:.3f}".removeprefix("0")
     return (
         f"{row[f'{metric}_difference']:+.1f} [{row[f'{metric}_ci_low']:+.1f}, "
-        f"{row[f'{metric}_ci_high']:+.1f}] p {'<.001' if p == '.000' else p}"
+        f"{row[f'{metric}_ci_high']:+.1f}] p {p_text(row[f'{metric}_p_adjusted'])}"
     )

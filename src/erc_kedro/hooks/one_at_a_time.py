@@ -32,7 +32,8 @@ class OneAtATime:
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Note where the data lies."""
+        """Note where the data lies; let go of what a stopped run in this process held."""
+        self.release()
         self._data = context.project_path / "data"
 
     @hook_impl

@@ -131,3 +131,20 @@ def record(runs: ExperimentRuns, run_id: str, name: str, value: Any, source: str
         runs.log_inputs(run_id, [entry])
     elif kind.endswith("_figure"):
         _figure(runs, run_id, value, kind.removesuffix("_figure"))
+
+
+_SHARED_PARAMETERS = (
+    ("experiment", "real_fraction"),
+    ("experiment", "n_seeds"),
+    ("encoding", "encoder"),
+    ("training", "classifier"),
+)
+
+
+def shared_parameters(corpus: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what every arm is logged with, so that arms of several runs can be told apart."""
+    return {
+        key: values[f"{corpus}.{group}"][key]
+        for group, key in _SHARED_PARAMETERS
+        if f"{corpus}.{group}" in values
+    }

@@ -12,15 +12,18 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import AUGMENTED
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.hooks.configuration import plain, rendered, secrets_of, with_local_store
 from erc_kedro.hooks.namespaces import arm_of, corpus_of
-from erc_kedro.hooks.records import record
+from erc_kedro.hooks.provenance import how_to_repeat, write_provenance
+from erc_kedro.hooks.records import record, shared_parameters
 from erc_kedro.tracking.processes import PROCESS, mark_killed, this_process
-from erc_kedro.tracking.provenance import changed_parameters, provenance_tags, repeat_command
+from erc_kedro.tracking.provenance import changed_parameters, provenance_tags
 from erc_kedro.tracking.runs import ExperimentRuns
 
 logger = logging.getLogger(__name__)
@@ -29,14 +32,9 @@ for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when im
     logging.getLogger(_library).setLevel(logging.WARNING)
 
 _MONITOR_SECONDS = 5.0
-_NAME_LENGTH = 150
-_SHARED_PARAMETERS = (
-    ("experiment", "real_fraction"),
-    ("experiment", "n_seeds"),
-    ("encoding", "encoder"),
-    ("training", "classifier"),
-)
-"""Logged with every arm, so that arms of several runs can be told apart and filtered."""
+
+_UNTOLD = (MlflowException, OSError, UserError)
+"""What keeps MLflow from being told something, and is no fault of the run."""
 
 _MODEL_PARTS = {"classifiers", "features", "training", "corpus_card"}
 
@@ -54,12 +52,14 @@ class ExperimentTracking(MlflowHook):
         self._monitor: SystemMetricsMonitor | None = None
         self._left: dict[str, set[str]] = {}
         self._trained: dict[str, dict[str, Any]] = {}
+        self._shared: dict[str, Any] = {}
         self._registers = False
         atexit.register(self._end_interrupted)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Set up the tracking store: by default an SQLite file in the project."""
+        self._end_interrupted()  # a run of this process that was stopped from the keyboard
         self._context = context
         loader = context.config_loader
         loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
@@ -71,7 +71,7 @@ class ExperimentTracking(MlflowHook):
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Start the parent run; log parameters, corpus, provenance and configuration."""
-        self._runs = None
+        self._runs = self.run_id = None
         corpus = corpus_of(pipeline)
         if corpus is None:
             super().before_pipeline_run(run_params, pipeline, catalog)
@@ -85,35 +85,47 @@ class ExperimentTracking(MlflowHook):
         # kedro-mlflow makes tags of all run parameters; `tags` holds what is worth one.
         bare = dict.fromkeys(run_params) | {"pipeline_names": run_params.get("pipeline_names")}
         super().before_pipeline_run(bare, pipeline, catalog)
-        if not self._is_mlflow_enabled:
-            return
-        mlflow.delete_tag("pipeline_names")  # kedro_command has them
+        try:
+            if self._is_mlflow_enabled:
+                self._start(corpus, tags, values, run_params, pipeline)
+            about = tags | {"mlflow_run_id": self.run_id if self._runs else None}
+            secrets = secrets_of(self._context)
+            write_provenance(corpus, about, values, run_params, pipeline, catalog, secrets)
+        except Exception as error:
+            if self._runs is not None:
+                self._runs.fail_open(error)
+            self._stop()
+            mlflow.end_run("FAILED")
+            raise
+
+    def _start(
+        self,
+        corpus: str,
+        tags: dict[str, str],
+        values: dict[str, Any],
+        run_params: dict[str, Any],
+        pipeline: Pipeline,
+    ) -> None:
+        """Log what is known before the first node, and begin to watch."""
+        if run_params.get("pipeline_names"):
+            mlflow.delete_tag("pipeline_names")  # kedro_command has them
         changed = " ".join(changed_parameters(run_params, corpus))
-        name = f"({source}) {changed}".removeprefix("(official) ")[:_NAME_LENGTH]
-        client = MlflowClient()
+        client, secrets = MlflowClient(), secrets_of(self._context)
         runs = self._runs = ExperimentRuns(
             client,
-            self.run_id,
+            str(self.run_id),
             tags | {PROCESS: this_process()},
-            name=name,
-            secrets=secrets_of(self._context),
+            name=f"({tags['corpus_source']}) {changed}".removeprefix("(official) "),
+            secrets=secrets,
         )
         runs.log_parameters(runs.parent_id, values)
-        for file, text in rendered(self._context).items():
+        for file, text in rendered(self._context, secrets).items():
             runs.log_text(runs.parent_id, text, f"configuration/{file}")
         for killed in mark_killed(client, runs.experiment_id):
             logger.info("An earlier run, %s, was killed: MLflow has it as KILLED now.", killed)
-        self._command = repeat_command(run_params, corpus)
-        if f"{corpus}.provenance" in pipeline.inputs():
-            about = tags | {"kedro_command": self._command, "mlflow_run_id": self.run_id}
-            about["parameters"] = runs.plain_parameters(values)
-            catalog.save(f"{corpus}.provenance", runs.secrets.hide_in(about))
+        self._how = how_to_repeat(corpus, run_params, pipeline)
         self._registers = bool(values.get(f"{corpus}.experiment", {}).get("register_model"))
-        self._shared = {
-            key: values[f"{corpus}.{group}"][key]
-            for group, key in _SHARED_PARAMETERS
-            if f"{corpus}.{group}" in values
-        }
+        self._shared = shared_parameters(corpus, values)
         self._left, self._trained = {}, {}
         for node in pipeline.nodes:
             if arm := arm_of(node.namespace):
@@ -143,46 +155,57 @@ class ExperimentTracking(MlflowHook):
         inputs: dict[str, Any],
         outputs: dict[str, Any],
     ) -> None:
-        """Log what a node made; end the arm's run, its model logged, with its last node."""
+        """Log what a node made; end the arm's run, its model logged, with its last node.
+
+        What MLflow cannot take now fails no node: its results are worth more than their record.
+        """
         if self._runs is None:
             return
         arm = arm_of(node.namespace)
         run_id = self._runs.child(arm) if arm else self._runs.parent_id
+        try:
+            self._record(run_id, catalog, outputs)
+            if arm is not None:
+                self._after_arms_node(arm, node.name, inputs | outputs, run_id)
+        except _UNTOLD as error:
+            message = self._runs.secrets.hide(str(error))
+            logger.warning("Not all of this is in MLflow: %s", message)
+
+    def _record(self, run_id: str, catalog: CatalogProtocol, outputs: dict[str, Any]) -> None:
+        assert self._runs is not None
         for name, value in outputs.items():
             source = getattr(catalog.get(name), "_filepath", name)
             record(self._runs, run_id, name, value, str(source))
             if name.endswith(".comparison"):
-                self._runs.describe(value, self._command)
-        if arm is None:
-            return
-        seen = self._trained.setdefault(arm, {})
-        for name, value in (inputs | outputs).items():
-            if (kind := name.rsplit(".", maxsplit=1)[-1]) in _MODEL_PARTS:
-                seen[kind] = value
-        self._left[arm].discard(node.name)
-        if not self._left[arm]:
-            self._log_model(arm, run_id)
-            self._runs.end(arm)
+                self._runs.describe(value, self._how)
 
-    def _log_model(self, arm: str, run_id: str) -> None:
+    def _after_arms_node(self, arm: str, node: str, seen: dict[str, Any], run_id: str) -> None:
+        assert self._runs is not None
+        kept = self._trained.setdefault(arm, {})
+        for name, value in seen.items():
+            if (kind := name.rsplit(".", maxsplit=1)[-1]) in _MODEL_PARTS:
+                kept[kind] = value
+        self._left[arm].discard(node)
+        if self._left[arm]:
+            return
+        try:
+            self._log_model(arm, run_id, self._trained.pop(arm))
+        except _UNTOLD:
+            self._runs.end(arm)
+            raise
+        self._runs.end(arm)
+
+    def _log_model(self, arm: str, run_id: str, parts: dict[str, Any]) -> None:
         """Log the arm's classifiers as one model, if this run trained or kept them."""
-        seen = self._trained.pop(arm)
-        if seen.keys() < _MODEL_PARTS:
+        if parts.keys() < _MODEL_PARTS:
             return
         from erc_kedro.serving.log import log_classifier
 
-        card = seen["corpus_card"]
+        card = parts["corpus_card"]
         official = card["corpus_source"] == "official"
-        registered = card["corpus"] if official else f"{card['corpus']}-{card['corpus_source']}"
-        log_classifier(
-            run_id,
-            seen["classifiers"],
-            features=seen["features"],
-            training=seen["training"],
-            corpus_card=card,
-            arm=arm,
-            registered_name=registered if self._registers and arm == AUGMENTED else None,
-        )
+        name = card["corpus"] if official else f"{card['corpus']}-{card['corpus_source']}"
+        registered = name if self._registers and arm == AUGMENTED else None
+        log_classifier(run_id, **parts, arm=arm, registered_name=registered)
 
     @hook_impl
     def on_pipeline_error(
@@ -198,11 +221,11 @@ class ExperimentTracking(MlflowHook):
         self._stop()
         super().on_pipeline_error(error, run_params, pipeline, catalog)
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def after_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """End the parent run."""
+        """End the parent run, before anything is printed: a closed pipe must not make it fail."""
         self._stop()
         super().after_pipeline_run(run_params, pipeline, catalog)
 

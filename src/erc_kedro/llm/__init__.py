@@ -9,14 +9,16 @@ from typing import Any
 from erc_kedro.core.errors import UserError
 from erc_kedro.llm.bank import BankLanguageModel
 from erc_kedro.llm.fake import FakeLanguageModel
+from erc_kedro.llm.openai_server import OpenAILanguageModel
 from erc_kedro.llm.protocol import LanguageModel
 
 BACKENDS: Mapping[str, Callable[..., LanguageModel]] = {
     "bank": BankLanguageModel,
     "fake": FakeLanguageModel,
+    "openai": OpenAILanguageModel,
 }
 
-WRITERS: tuple[str, ...] = ()
+WRITERS: tuple[str, ...] = ("openai",)
 """Back-ends for real use that can write new dialogues."""
 
 

@@ -1,9 +1,10 @@
 """The bank back-end: completions that were written beforehand and ship with the package."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import Completion, Request
@@ -33,6 +34,7 @@ class BankLanguageModel:
                 remedy="use a back-end that can write, or give the bank's folder",
             )
         self.name = f"bank:{corpus}"
+        self.settings: Mapping[str, Any] = {"model": self.name}
         self._completions: dict[str, str] = {}
         specs = []
         for path in paths:

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,9 @@ class FakeLanguageModel:
     def __init__(self, spoil_every: int = 0) -> None:
         self.name = "fake"
         self.stored_specs: Sequence[DialogueSpec] | None = None
+        self.settings: Mapping[str, Any] = {"model": self.name}
+        if spoil_every:
+            self.settings = {"model": self.name, "spoil_every": spoil_every}
         self._spoil_every = spoil_every
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:

@@ -149,7 +149,8 @@ class ClassifierStore:
                 reasons[seed] = "damaged"
                 damaged.append(f"{self._file(seed).name} ({error})")
             else:
-                if changed := [k for k, v in parts.items() if stored.parts.get(k) != v]:
+                names = dict.fromkeys([*parts, *stored.parts])
+                if changed := [k for k in names if stored.parts.get(k) != parts.get(k)]:
                     reasons[seed] = f"{', '.join(changed)} changed"
                 else:
                     histories[seed] = stored.history
@@ -169,16 +170,21 @@ class ClassifierStore:
         return self._folder / f"seed{seed}.safetensors"
 
 
-def open_classifiers(manifest: Mapping[str, Any]) -> dict[int, State]:
+def open_classifiers(
+    manifest: Mapping[str, Any], depends_on: Mapping[str, Any] | None = None
+) -> dict[int, State]:
     """Return the state of each seed's classifier, in the order of the seeds.
 
     Args:
         manifest: As `ClassifierStore.update` returned it.
+        depends_on: As given to `ClassifierStore.update`, now; None does not check it.
 
     Raises:
-        UserError: If a classifier is not there, is damaged, or was trained anew since then.
+        UserError: If a classifier is not there, is damaged, was trained anew since then, or was
+            trained with something else than there is now.
     """
     store, states = ClassifierStore(manifest["folder"]), {}
+    now = {name: digest(value) for name, value in (depends_on or {}).items()}
     for seed, entry in sorted((int(seed), entry) for seed, entry in manifest["seeds"].items()):
         found = "one trained later"
         try:
@@ -194,6 +200,13 @@ def open_classifiers(manifest: Mapping[str, Any]) -> dict[int, State]:
                 expected=f"the classifier with fingerprint {entry['fingerprint']}",
                 found=found,
                 remedy="run the arm again; what is not there is trained",
+            )
+        if changed := [name for name, value in now.items() if stored.parts.get(name) != value]:
+            raise UserError(
+                "A classifier was trained with something else than there is now.",
+                where=str(Path(manifest["folder"]) / entry["file"]),
+                found=f"{', '.join(changed)} changed since",
+                remedy="run the arm again from its training",
             )
         states[seed] = stored.state
     return states

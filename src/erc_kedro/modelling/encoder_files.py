@@ -51,11 +51,12 @@ def encoder_checksum(name: str) -> str:
         UserError: If a folder holds no encoder, or the embedded one is damaged.
     """
     place = Path(resolve_encoder(name))
-    if not place.is_dir():
+    is_folder = place.is_dir()
+    if not is_folder:
         place = _from_hub(name, "*.json", "*.txt", "*.model", "*.safetensors")
     weights = list(place.glob("*.safetensors"))
     if not weights:  # as transformers does: it reads the older kind only where there is no other
-        place = place if Path(name).is_dir() else _from_hub(name, "*.bin")
+        place = place if is_folder else _from_hub(name, "*.bin")
         weights = list(place.glob("*.bin"))
     others = [path for path in place.iterdir() if path.suffix in {".json", ".txt", ".model"}]
     total = hashlib.sha256()

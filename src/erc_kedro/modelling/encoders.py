@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
@@ -143,6 +145,8 @@ class Encoder:
             "length_step": _LENGTH_STEP,
             "device": self._device.type,
             "torch": torch.__version__.split("+")[0],
+            "transformers": transformers.__version__,
+            "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
             "encoder": encoder_checksum(self.name),
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,6 +1,7 @@
 """The fine-tuned encoder: an utterance with its previous turns in, an emotion out."""
 
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class FineTunedClassifier:
     @torch.inference_mode()
     def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
         """Return the probability of every emotion per row; as `Classifier.probabilities`."""
-        tokenizer, head = self._build()
+        tokenizer, head = self._applied
         head.load_state_dict(
             {name.removeprefix("head."): v for name, v in state.items() if name != "log_prior"}
         )
@@ -124,6 +125,11 @@ class FineTunedClassifier:
                 batch = head(self._tokenize(tokenizer, [pairs[i] for i in rows]))
             logits[rows] = (batch.cpu() + state["log_prior"]).double().numpy()
         return torch.from_numpy(logits).softmax(-1).numpy()
+
+    @cached_property
+    def _applied(self) -> tuple[Any, FineTunedHead]:
+        """The network that every state is put into for predicting."""
+        return self._build()
 
     def _build(self) -> tuple[Any, FineTunedHead]:
         tokenizer, encoder = load_pretrained(self._settings.encoder)

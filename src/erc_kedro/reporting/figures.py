@@ -37,8 +37,8 @@ _OFF_SCALE = 3.0
 def draw_differences(comparison: Mapping[str, Any]) -> Figure:
     """Draw every arm's difference to the baseline with its 95 % interval, one panel per metric.
 
-    The shaded band holds the differences that this test set most likely would not show. An arm
-    that is far off is an arrow at the edge, so that the others stay readable.
+    The shaded band ends at the true difference that a single test at 5 % finds with 80 % power.
+    An arm that is far off is an arrow at the edge, so that the others stay readable.
 
     Args:
         comparison: As evaluation's `compare` returns it.

@@ -57,7 +57,8 @@ def render_report(
         synthetic_dialogues: The accepted ones.
         refused_dialogues: The refused ones, with a column `reasons`.
         provenance: How to repeat the run: kedro_command, git_commit, git_dirty,
-            erc_kedro_version, mlflow_run_id, parameters; what is missing is said to be.
+            erc_kedro_version, mlflow_run_id, parameters, and parts (commands that made some of
+            it anew); what is missing is said to be.
         mixtures: By arm what it was trained on.
         histories: By arm a table with step, loss and seed.
         figures: SVG text by the names of `FIGURES`.
@@ -91,6 +92,7 @@ def render_report(
         samples=summaries.samples(synthetic_dialogues, rare),
         rare=rare,
         provenance=_provenance(provenance),
+        parts=list(provenance.get("parts") or []),
         is_dirty=str(provenance.get("git_dirty")).lower() == "true",
         parameters=tables.parameters(provenance.get("parameters") or {}),
         figures={n: Markup(inline_svg(figures[n], n, about)) for n, about in FIGURES.items()},

@@ -124,9 +124,9 @@ def expectations(entries: Sequence[Mapping[str, Any]], caption: str) -> Table:
     rows = [
         [
             "held" if entry["success"] else "NOT HELD",
-            entry["check"],
+            plain(entry["check"]),
             f"{plain(entry['expectation']).removeprefix('expect ')}",
-            entry["column"] or "(table)",
+            plain(entry["column"] or "(table)"),
             entry["severity"],
             visible(json.dumps(entry["wanted"], ensure_ascii=False), 160),
             DASH if entry["observed"] is None else visible(entry["observed"], 160),

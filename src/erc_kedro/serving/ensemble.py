@@ -32,6 +32,12 @@ class Ensemble:
         self._label_set = LabelSet(settings.corpus, settings.emotions)
         self._encoder: Encoder | None = None
         wanted = settings.encoder
+        self._finetuned = FineTunedClassifier(
+            self._label_set,
+            settings.training.finetuned,
+            settings.training.objective,
+            self._device,
+        )
         if settings.training.classifier == "contextual":
             poolings = [Pooling(part.layer, part.how) for part in wanted.poolings]
             self._encoder = Encoder(wanted.name, poolings, wanted.max_tokens, self._device.type)
@@ -57,9 +63,7 @@ class Ensemble:
     def _classifier(self, texts: pd.Series) -> Classifier:
         settings = self._training
         if self._encoder is None:
-            return FineTunedClassifier(
-                self._label_set, settings.finetuned, settings.objective, self._device
-            )
+            return self._finetuned
         features = _features(self._encoder, texts)
         return ContextualClassifier(
             features, self._label_set, settings.contextual, settings.objective, self._device

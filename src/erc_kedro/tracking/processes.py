@@ -3,23 +3,26 @@
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import psutil
 from mlflow import MlflowClient
 from mlflow.entities import RunStatus, ViewType
 
 PROCESS = "process"
-"""Tag that says which process works on a run: host, process id and its start."""
+"""Tag that says which process works on a run: the system it is in, its number, its start."""
+
+_PROC = Path("/proc")
 
 
 def this_process() -> str:
-    """Return what identifies this process, also after its id is given to another one."""
-    started = psutil.Process().create_time()
-    return f"{socket.gethostname()} {os.getpid()} {started:.0f}"
+    """Return what identifies this process, also after its number is given to another one."""
+    return f"{_system()} {os.getpid()} {_start(os.getpid())}"
 
 
 def mark_killed(client: MlflowClient, experiment_id: str) -> list[str]:
-    """End as KILLED every run that a process of this machine left running when it ended.
+    """End as KILLED every run that a process of this system left running when it ended.
 
     Returns:
         The names of the parent runs among them.
@@ -40,13 +43,32 @@ def mark_killed(client: MlflowClient, experiment_id: str) -> list[str]:
 
 
 def _is_gone(tags: Mapping[str, str]) -> bool:
-    parts = tags.get(PROCESS, "").split()
-    if len(parts) != 3 or parts[0] != socket.gethostname():
+    system, number, start = (tags.get(PROCESS, "").split() + 3 * [""])[:3]
+    if system != _system() or not number.isdecimal():
         return False
     try:
-        process = psutil.Process(int(parts[1]))
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        return abs(process.create_time() - float(parts[2])) > 2
+        return psutil.Process(int(number)).status() == psutil.STATUS_ZOMBIE or (
+            _start(int(number)) != start
+        )
     except psutil.NoSuchProcess:
         return True
+
+
+def _system() -> str:
+    """Return what tells this host apart, and on Linux this container: process numbers are its own.
+
+    A restart of the machine is no new system: its processes are gone for certain.
+    """
+    name = socket.gethostname()
+    with suppress(OSError):
+        name += "/" + str(Path("/proc/self/ns/pid").readlink()).strip("pid:[]")
+    return name
+
+
+def _start(number: int) -> str:
+    """Return when a process started: on Linux in ticks since the boot, which no clock moves."""
+    with suppress(OSError):
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()[:8]
+        fields = (_PROC / str(number) / "stat").read_text().rpartition(")")[2].split()
+        return f"{boot}-{fields[19]}"
+    return f"{psutil.Process(number).create_time():.0f}"

@@ -13,13 +13,14 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from erc_kedro.core.metrics import HEADLINE
-from erc_kedro.core.verdict import headline, verdict
+from erc_kedro.core.verdict import headline, over_seeds, verdict
 from erc_kedro.tracking.provenance import flatten
 from erc_kedro.tracking.secrets import Secrets
 
 _EXPERIMENT_KIND = ("mlflow.experimentKind", "custom_model_development")
 """Lets the MLflow UI show runs, metrics and models first, and not traces of prompts."""
 
+_NAME_LENGTH = 150
 _BATCH = 100
 """Most parameters that MLflow takes at once."""
 
@@ -47,7 +48,7 @@ class ExperimentRuns:
         self._client = client
         self.secrets = secrets or Secrets({}, {})
         self._tags = {key: self.secrets.hide(value) for key, value in tags.items()}
-        self._name = self.secrets.hide(name)
+        self._name = self.secrets.hide(name).strip()[:_NAME_LENGTH]
         self._parent = client.get_run(parent_id).info
         if name:
             client.update_run(parent_id, name=f"{self._parent.run_name} {self._name}")
@@ -92,7 +93,7 @@ class ExperimentRuns:
 
     def fail_open(self, error: BaseException, status: str = "FAILED") -> None:
         """End every arm's run that is not ended yet, the error as a tag on all."""
-        message = f"{type(error).__name__}: {error}"[:MAX_PARAM_VAL_LENGTH]
+        message = self.secrets.hide(f"{type(error).__name__}: {error}")[:MAX_PARAM_VAL_LENGTH]
         for run_id in [self.parent_id, *(self._children[arm] for arm in self._open)]:
             self.tag(run_id, {"error": message})
         for arm in sorted(self._open):
@@ -147,18 +148,17 @@ class ExperimentRuns:
         """Log which data a run used."""
         self._client.log_inputs(run_id, datasets=list(inputs))
 
-    def describe(self, comparison: Mapping[str, Any], command: str) -> None:
-        """Put verdict, scores and command on the parent run's page."""
+    def describe(self, comparison: Mapping[str, Any], how: str) -> None:
+        """Put verdict, scores and how to repeat it on the parent run's page."""
         lines = [f"**{headline(comparison)}**", "", *_score_lines(comparison), ""]
         lines += [f"- {sentence}" for sentence in verdict(comparison)]
-        lines += ["", "All of it: artifact `report.html`. To repeat it:", "", f"    {command}"]
+        lines += ["", how]
         self.tag(self.parent_id, {MLFLOW_RUN_NOTE: "\n".join(lines)})
 
     def describe_arm(self, arm: str, metrics: Mapping[str, Any]) -> None:
         """Put an arm's headline scores on its run's page."""
         scores = ", ".join(f"{name} {_points(metrics['metrics'][name])}" for name in HEADLINE)
-        seeds = len(metrics["seeds"])
-        note = f"**{arm}**: {scores} on real test (points, mean ± sd of {seeds} seeds)."
+        note = f"**{arm}**: {scores} on real test (points, {over_seeds(len(metrics['seeds']))})."
         self.tag(self.child(arm), {MLFLOW_RUN_NOTE: note})
 
     def tag(self, run_id: str, values: Mapping[str, str]) -> None:
@@ -176,21 +176,24 @@ def _score_lines(comparison: Mapping[str, Any]) -> list[str]:
     return rows
 
 
-def _points(values: Mapping[str, float]) -> str:
-    return f"{100 * values['mean']:.1f} ± {100 * values['std']:.1f}"
+def _points(values: Mapping[str, Any]) -> str:
+    spread = f" ± {100 * values['std']:.1f}" if len(values["per_seed"]) > 1 else ""
+    return f"{100 * values['mean']:.1f}{spread}"
 
 
 def arm_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
     """Return an arm's metrics under MLflow's names.
 
     Returns:
-        test_<metric> and test_<metric>_std, mean and standard deviation over the seeds, and
+        test_<metric> and test_<metric>_std, mean and standard deviation over the seeds (if there
+        are several), and
         test_<metric>_ensemble of the seeds' mean probabilities; fractions of 1.
     """
     named: dict[str, float] = {}
     for name, values in metrics["metrics"].items():
         named[f"test_{name}"] = values["mean"]
-        named[f"test_{name}_std"] = values["std"]
+        if len(values["per_seed"]) > 1:
+            named[f"test_{name}_std"] = values["std"]
     for name, value in metrics["ensemble"].items():
         named[f"test_{name}_ensemble"] = value
     return named

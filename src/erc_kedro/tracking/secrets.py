@@ -1,20 +1,23 @@
 """What must stand in no log, tag, parameter or artifact."""
 
+import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
-
-from erc_kedro.tracking.provenance import flatten
 
 HIDDEN = "[hidden]"
 
 _SECRET_NAME = re.compile(
-    r"(?:^|_)(?:API)?(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)(?:_|$)", flags=re.IGNORECASE
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|CREDENTIAL"
+    r"|(?:^|_)(?:API)?(?:KEYS?|TOKENS?|PWD|PASS|PAT)(?:_|$)",
+    flags=re.IGNORECASE,
 )
+_NO_SECRETS = {"PWD", "OLDPWD"}
 _PLAIN_NAMES = {"user", "username", "host", "port", "database", "region", "endpoint_url"}
 _SHORTEST = 6  # shorter values are words such as "admin", which would blot out texts
-_PASSWORD_IN_URL = re.compile(r"(?<=://)([^/@\s:]*):([^/@\s]+)@")
+_SHORTEST_LINE = 12
+_USER_IN_URL = re.compile(r"(?<=://)([^/\s:@]*)(:\S*)?@(?=[^@\s]*)")
 
 
 class Secrets:
@@ -29,14 +32,14 @@ class Secrets:
         self, credentials: Mapping[str, Any], environment: Mapping[str, str] | None = None
     ) -> None:
         environment = os.environ if environment is None else environment
-        values = [
-            str(value)
-            for name, value in flatten(credentials).items()
-            if value is not None and name.rsplit(".", maxsplit=1)[-1] not in _PLAIN_NAMES
+        values = list(_leaves(credentials))
+        values += [
+            value
+            for name, value in environment.items()
+            if _SECRET_NAME.search(name) and name not in _NO_SECRETS
         ]
-        values += [value for name, value in environment.items() if _SECRET_NAME.search(name)]
-        long_enough = {value for value in values if len(value) >= _SHORTEST}
-        self._values = sorted(long_enough, key=len, reverse=True)
+        shown = {form for value in values for form in _forms(value)}
+        self._values = sorted(shown, key=len, reverse=True)
 
     def hide(self, text: str) -> str:
         """Return a text without any secret value, nor the password of any address.
@@ -46,7 +49,7 @@ class Secrets:
         """
         for value in self._values:
             text = text.replace(value, HIDDEN)
-        return _PASSWORD_IN_URL.sub(rf"\1:{HIDDEN}@", text)
+        return _USER_IN_URL.sub(_without_password, text)
 
     def hide_in(self, value: Any) -> Any:
         """Return a plain value, nested or not, with every text hidden as by `hide`."""
@@ -55,3 +58,32 @@ class Secrets:
         if isinstance(value, list | tuple):
             return [self.hide_in(own) for own in value]
         return self.hide(value) if isinstance(value, str) else value
+
+
+def _leaves(value: Any, name: str = "") -> Iterator[str]:
+    """Yield every value in credentials but those that are plainly no secret."""
+    if isinstance(value, Mapping):
+        for key, own in value.items():
+            yield from _leaves(own, str(key))
+    elif isinstance(value, list | tuple):
+        for own in value:
+            yield from _leaves(own, name)
+    elif value is not None and name not in _PLAIN_NAMES:
+        yield str(value)
+
+
+def _forms(value: str) -> Iterator[str]:
+    """Yield a secret in the forms that it may be met in: as it is, in JSON, line by line."""
+    whole = value.strip()
+    if len(whole) >= _SHORTEST:
+        yield whole
+        yield json.dumps(whole)[1:-1]
+        yield from (line for line in whole.split("\n") if len(line) >= _SHORTEST_LINE)
+
+
+def _without_password(found: re.Match[str]) -> str:
+    """Return the user part of an address: without its password, or hidden if it stands alone."""
+    user, password = found.groups()
+    if password is not None:
+        return f"{user}:{HIDDEN}@"
+    return f"{HIDDEN}@" if len(user) >= _SHORTEST else found.group()

@@ -89,7 +89,7 @@ def _check_enough(strategy: str, wanted: int, there: int, model: str) -> None:
 
 def render_requests(
     specs: list[dict[str, Any]], corpus_card: dict[str, Any], generation: GenerationParameters
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Render the request for every spec; one entry per spec, in order."""
     template = load_template(generation.template)
     return [
@@ -108,22 +108,22 @@ def render_requests(
 
 
 def write_dialogues(
-    requests: list[dict[str, str]], language_model: LanguageModel
-) -> list[dict[str, str]]:
+    requests: list[dict[str, Any]], language_model: LanguageModel
+) -> list[dict[str, Any]]:
     """Let the language model answer the requests; one completion per request, in their order."""
     completions = {}
     with counting("writing", len(requests), "dialogues") as advance:
         for completion in language_model.complete(Request(**request) for request in requests):
             completions[completion.spec_id] = completion
             advance(1)
-    stored = language_model.stored_specs is not None
-    how = "stored there, none was written" if stored else "written anew"
-    logger.info("%d dialogues from %s: %s", len(requests), language_model.name, how)
+    if language_model.stored_specs is not None:  # a store of completions says its own line
+        name = language_model.name
+        logger.info("%d dialogues from %s: stored there, none was written", len(requests), name)
     return [asdict(completions[request["spec_id"]]) for request in requests]
 
 
 def parse_completions(
-    completions: list[dict[str, str]], specs: list[dict[str, Any]]
+    completions: list[dict[str, Any]], specs: list[dict[str, Any]]
 ) -> pd.DataFrame:
     """Parse completions to one table of raw synthetic dialogues.
 

@@ -47,13 +47,15 @@ def predict(
         One row per seed and utterance: seed, dialogue_id, turn, predicted, and the probability
         of every emotion, p_<emotion>.
     """
-    from erc_kedro.modelling.open import open_classifier
+    from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
     label_set = label_set_of(corpus_card)
-    classifier = open_classifier(training, features, label_set)
+    chosen = training, features, label_set
+    classifier = open_classifier(*chosen)
+    states = open_classifiers(classifiers, what_training_depends_on(*chosen))
     test = held_out_texts[held_out_texts["split"] == "test"].reset_index(drop=True)
     tables = []
-    for seed, state in open_classifiers(classifiers).items():
+    for seed, state in states.items():
         probabilities = classifier.probabilities(state, test)
         columns = {f"p_{name}": probabilities[:, i] for i, name in enumerate(label_set.emotions)}
         predicted = np.array(label_set.emotions)[probabilities.argmax(1)]

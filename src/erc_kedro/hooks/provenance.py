@@ -1,0 +1,61 @@
+"""How the results at hand came about: kept beside them, also where they were made in parts."""
+
+from typing import Any
+
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from erc_kedro.tracking.provenance import command_line, flatten, repeat_command
+from erc_kedro.tracking.secrets import Secrets
+
+
+def is_whole(corpus: str, pipeline: Pipeline) -> bool:
+    """Return whether a run makes all of an experiment, from the raw corpus to the comparison."""
+    makes = pipeline.all_outputs()
+    return {f"{corpus}.train_dialogues", f"{corpus}.comparison"} <= makes
+
+
+def how_to_repeat(corpus: str, run_params: dict[str, Any], pipeline: Pipeline) -> str:
+    """Return, for the run's page, where all of it stands and what command makes it again."""
+    where = ""
+    if f"{corpus}.report" in pipeline.all_outputs():
+        where = "All of it: artifact `report.html`. "
+    if is_whole(corpus, pipeline):
+        return f"{where}To repeat it:\n\n    {repeat_command(run_params, corpus)}"
+    return f"{where}Made in parts; the last one:\n\n    {command_line(run_params)}"
+
+
+def write_provenance(
+    corpus: str,
+    about: dict[str, Any],
+    values: dict[str, Any],
+    run_params: dict[str, Any],
+    pipeline: Pipeline,
+    catalog: CatalogProtocol,
+    secrets: Secrets,
+) -> None:
+    """Write how the results came about: anew for a whole run, else what a part of it adds.
+
+    Args:
+        corpus: The corpus.
+        about: Tags of the run.
+        values: Parameter groups that the run reads.
+        run_params: As Kedro gives them.
+        pipeline: What runs.
+        catalog: Where it is written.
+        secrets: What is hidden.
+    """
+    name = f"{corpus}.provenance"
+    own = {"parameters": flatten(values)}
+    if is_whole(corpus, pipeline):
+        found = about | own | {"kedro_command": repeat_command(run_params, corpus), "parts": []}
+    elif catalog.exists(name):
+        former = catalog.load(name)
+        parts = [*former.get("parts", []), command_line(run_params)]
+        parameters = {**former.get("parameters", {}), **own["parameters"]}
+        found = former | {"parts": parts, "parameters": parameters}
+    elif name in pipeline.inputs():
+        found = about | own | {"kedro_command": None, "parts": [command_line(run_params)]}
+    else:
+        return
+    catalog.save(name, secrets.hide_in(found))
