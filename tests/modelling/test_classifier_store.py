@@ -302,7 +302,9 @@ class TestInterrupted:
         model.breaks_at = 2
         with pytest.raises(RuntimeError, match="interrupted"):
             update(tmp_path, model=model)
-        assert update(tmp_path)[0] == [2, 3]
+        trained = set(update(tmp_path)[0])
+        assert 2 in trained
+        assert not trained & {0, 1}  # seed 3 may have begun before the error was heard of
 
     def test_after_an_error_training_under_way_ends_with_its_next_step(
         self, tmp_path: Path
