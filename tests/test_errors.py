@@ -214,7 +214,6 @@ def test_an_error_while_the_run_is_set_up_fails_it(project: Project) -> None:
 
 
 def test_a_closed_pipe_at_the_end_does_not_fail_a_finished_run(project: Project) -> None:
-    project.kedro("run", "--pipelines=augment_meld", "--env=test")
     command = f"{sys.executable} -m kedro run --pipelines=augment_meld --env=test | true"
     environment = os.environ | {"MLFLOW_TRACKING_URI": ""}
     subprocess.run(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from erc_kedro.core.verdict import headline, points, verdict
+from erc_kedro.core.verdict import headline, verdict
+from erc_kedro.core.wording import points
 from tests.reporting.builders import make_comparison
 
 FRACTIONS = st.floats(-1, 1)

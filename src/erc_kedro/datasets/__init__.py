@@ -1,10 +1,9 @@
 """Kedro datasets of the project: where an outside thing enters the catalog, and whole files."""
 
-from erc_kedro.datasets.classifier_store import ClassifierStoreDataset
-from erc_kedro.datasets.feature_store import FeatureStoreDataset
 from erc_kedro.datasets.figure import FigureDataset
 from erc_kedro.datasets.language_model import LanguageModelDataset
 from erc_kedro.datasets.raw_corpus import RawCorpusDataset
+from erc_kedro.datasets.stores import ClassifierStoreDataset, FeatureStoreDataset
 from erc_kedro.datasets.whole_files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 
 __all__ = [

@@ -13,11 +13,11 @@ def corpus_of(pipeline: Pipeline) -> str | None:
 
 
 def arm_of(name: str | None) -> str | None:
-    """Return the arm in a namespace or dataset name such as "meld.augmented.metrics"."""
+    """Return the arm in a namespace or dataset name such as "<corpus>.augmented.metrics"."""
     parts = (name or "").split(".")
     return parts[1] if len(parts) > 1 and parts[1] in ARMS else None
 
 
 def stage_of(namespace: str | None) -> str:
-    """Return the stage in a node's namespace such as "meld.augmented.training"."""
+    """Return the stage in a node's namespace such as "<corpus>.augmented.training"."""
     return (namespace or "").rsplit(".", maxsplit=1)[-1]

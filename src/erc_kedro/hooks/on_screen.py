@@ -16,7 +16,7 @@ from kedro.pipeline.node import Node
 
 from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.core.progress import show_on
-from erc_kedro.core.verdict import over_seeds, p_text
+from erc_kedro.core.wording import interval, over_seeds, p_text, plain, points, with_spread
 from erc_kedro.hooks.namespaces import arm_of, corpus_of, stage_of
 from erc_kedro.screen import choose_display, in_stage, take_over
 
@@ -70,13 +70,7 @@ class OnScreen:
         logger.error("%s stops the run", node.name)
 
     @hook_impl
-    def on_pipeline_error(
-        self,
-        error: Exception,
-        run_params: dict[str, Any],
-        pipeline: Pipeline,
-        catalog: CatalogProtocol,
-    ) -> None:
+    def on_pipeline_error(self) -> None:
         """Show no more bars."""
         show_on(None)
 
@@ -158,17 +152,18 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
         f"real fraction {comparison['real_fraction']:g}",
         caption="Difference to the first arm, 95 % interval, p adjusted (Holm). Smallest true "
         "difference that a single test at 5 % finds with 80 % power: "
-        + ", ".join(f"{100 * v:.1f} {k.replace('_', ' ')}" for k, v in smallest.items()),
+        + ", ".join(f"{100 * size:.1f} {plain(metric)}" for metric, size in smallest.items()),
     )
     for heading in ("arm", "utterances"):
         shown.add_column(heading)
-    for heading in ("weighted F1", "difference", "macro F1", "difference"):
-        shown.add_column(heading, justify="right")
+    for metric in HEADLINE:
+        for heading in (plain(metric), "difference"):
+            shown.add_column(heading, justify="right")
     for _, row in table.iterrows():
         cells = [str(row["arm"]), f"{row['utterances']:,}"]
-        for metric in ("weighted_f1", "macro_f1"):
-            spread = f" ± {row[f'{metric}_std']:.1f}" if n_seeds > 1 else ""
-            cells += [f"{row[metric]:.1f}{spread}", _difference(row, metric)]
+        for metric in HEADLINE:
+            score = with_spread(row[metric], row[f"{metric}_std"], n_seeds)
+            cells += [score, _difference(row, metric)]
         shown.add_row(*cells)
     Console(width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(shown)
 
@@ -176,7 +171,6 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
 def _difference(row: pd.Series, metric: str) -> str:
     if pd.isna(row.get(f"{metric}_difference")):
         return ""
-    return (
-        f"{row[f'{metric}_difference']:+.1f} [{row[f'{metric}_ci_low']:+.1f}, "
-        f"{row[f'{metric}_ci_high']:+.1f}] p {p_text(row[f'{metric}_p_adjusted'])}"
-    )
+    bounds = [row[f"{metric}_{end}"] / 100 for end in ("ci_low", "ci_high")]
+    p_value = p_text(row[f"{metric}_p_adjusted"])
+    return f"{points(row[f'{metric}_difference'] / 100)} {interval(bounds)} p {p_value}"

@@ -15,6 +15,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from erc_kedro.hooks.namespaces import corpus_of
+from erc_kedro.hooks.user_errors import check_fresh
 from erc_kedro.tracking.provenance import command_line
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class OneAtATime:
             logger.info("Another run works on %s: %s. This one waits.", corpus, _read(holder))
             self._lock.acquire()
             logger.info("%s is free now.", corpus)
+            check_fresh(pipeline, catalog)  # the other run may have worked on other raw data
         since = datetime.now().isoformat(timespec="seconds")
         about = {"process": os.getpid(), "since": since, "command": command_line(run_params)}
         holder.write_text(json.dumps(about), encoding="utf-8")

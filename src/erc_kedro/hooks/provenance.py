@@ -8,11 +8,15 @@ from kedro.pipeline import Pipeline
 from erc_kedro.tracking.provenance import command_line, flatten, repeat_command
 from erc_kedro.tracking.secrets import Secrets
 
+FROM_OUTSIDE = {"raw", "language_model", "feature_store", "classifier_store", "provenance"}
+"""What enters an experiment from outside, by the last part of the dataset's name."""
+
 
 def is_whole(corpus: str, pipeline: Pipeline) -> bool:
-    """Return whether a run makes all of an experiment, from the raw corpus to the comparison."""
-    makes = pipeline.all_outputs()
-    return {f"{corpus}.train_dialogues", f"{corpus}.comparison"} <= makes
+    """Return whether a run makes a comparison, and everything that it rests on."""
+    inputs = {name for name in pipeline.inputs() if not name.startswith("params:")}
+    given = {name.rsplit(".", maxsplit=1)[-1] for name in inputs}
+    return f"{corpus}.comparison" in pipeline.all_outputs() and given <= FROM_OUTSIDE
 
 
 def how_to_repeat(corpus: str, run_params: dict[str, Any], pipeline: Pipeline) -> str:

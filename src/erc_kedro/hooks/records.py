@@ -118,7 +118,7 @@ def record(runs: ExperimentRuns, run_id: str, name: str, value: Any, source: str
     Args:
         runs: Of the experiment.
         run_id: The arm's run, or the parent.
-        name: The dataset's name, such as "meld.augmented.metrics".
+        name: The dataset's name, such as "<corpus>.augmented.metrics".
         value: What the node returned.
         source: Where the catalog keeps it.
     """

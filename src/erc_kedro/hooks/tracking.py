@@ -25,6 +25,7 @@ from erc_kedro.hooks.records import record, shared_parameters
 from erc_kedro.tracking.processes import PROCESS, mark_killed, this_process
 from erc_kedro.tracking.provenance import changed_parameters, provenance_tags
 from erc_kedro.tracking.runs import ExperimentRuns
+from erc_kedro.tracking.secrets import Secrets
 
 logger = logging.getLogger(__name__)
 
@@ -86,10 +87,10 @@ class ExperimentTracking(MlflowHook):
         bare = dict.fromkeys(run_params) | {"pipeline_names": run_params.get("pipeline_names")}
         super().before_pipeline_run(bare, pipeline, catalog)
         try:
-            if self._is_mlflow_enabled:
-                self._start(corpus, tags, values, run_params, pipeline)
-            about = tags | {"mlflow_run_id": self.run_id if self._runs else None}
             secrets = secrets_of(self._context)
+            if self._is_mlflow_enabled:
+                self._start(corpus, tags, values, run_params, pipeline, secrets)
+            about = tags | {"mlflow_run_id": self.run_id if self._runs else None}
             write_provenance(corpus, about, values, run_params, pipeline, catalog, secrets)
         except Exception as error:
             if self._runs is not None:
@@ -105,12 +106,13 @@ class ExperimentTracking(MlflowHook):
         values: dict[str, Any],
         run_params: dict[str, Any],
         pipeline: Pipeline,
+        secrets: Secrets,
     ) -> None:
         """Log what is known before the first node, and begin to watch."""
         if run_params.get("pipeline_names"):
             mlflow.delete_tag("pipeline_names")  # kedro_command has them
         changed = " ".join(changed_parameters(run_params, corpus))
-        client, secrets = MlflowClient(), secrets_of(self._context)
+        client = MlflowClient()
         runs = self._runs = ExperimentRuns(
             client,
             str(self.run_id),

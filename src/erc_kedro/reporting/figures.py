@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from erc_kedro.core.experiment import AUGMENTED
 from erc_kedro.core.metrics import HEADLINE
-from erc_kedro.core.verdict import interval, over_seeds, plain, points
+from erc_kedro.core.wording import interval, over_seeds, plain, points
 from erc_kedro.reporting.images import INK
 from erc_kedro.reporting.style import (
     MUTED,

@@ -9,7 +9,8 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from erc_kedro.core.verdict import headline, plain, verdict
+from erc_kedro.core.verdict import headline, verdict
+from erc_kedro.core.wording import plain
 from erc_kedro.reporting import summaries, tables
 from erc_kedro.reporting.images import inline_svg
 from erc_kedro.reporting.text import visible

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from erc_kedro.core.verdict import plain
+from erc_kedro.core.wording import plain
 from erc_kedro.reporting.images import INK
 from erc_kedro.reporting.text import visible
 

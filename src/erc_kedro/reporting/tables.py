@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from erc_kedro.core.metrics import HEADLINE
-from erc_kedro.core.verdict import interval, over_seeds, p_text, plain, points
+from erc_kedro.core.wording import interval, over_seeds, p_text, plain, points, with_spread
 from erc_kedro.reporting.text import visible
 
 DASH = "–"
@@ -51,8 +51,8 @@ def result(
             f"{steps[arm]:,}" if arm in steps else DASH,
         ]
         for metric in HEADLINE:
-            spread = f"\n± {row[f'{metric}_std']:.1f}" if n_seeds > 1 else ""
-            cells.append(f"{row[metric]:.1f}{spread}")
+            score = with_spread(row[metric], row[f"{metric}_std"], n_seeds)
+            cells.append(score.replace(" ±", "\n±"))
             if pd.isna(row[f"{metric}_difference"]):
                 cells += [DASH] * 3
                 continue
@@ -107,10 +107,7 @@ def emotions(arms: Mapping[str, Mapping[str, Any]], support: Mapping[str, int]) 
     rows = []
     for emotion in sorted(support, key=lambda e: -support[e]):
         own = [metrics[f"f1_{emotion}"] for metrics in arms.values()]
-        cells = [
-            f"{100 * v['mean']:.1f}" + (f" ± {100 * v['std']:.1f}" if n_seeds > 1 else "")
-            for v in own
-        ]
+        cells = [with_spread(100 * v["mean"], 100 * v["std"], n_seeds) for v in own]
         rows.append([emotion, f"{support[emotion]:,}", *cells])
     return Table(
         f"F1 by emotion in points, {over_seeds(n_seeds)}; described, not tested",

@@ -32,18 +32,16 @@ class Ensemble:
         self._label_set = LabelSet(settings.corpus, settings.emotions)
         self._encoder: Encoder | None = None
         wanted = settings.encoder
-        self._finetuned = FineTunedClassifier(
-            self._label_set,
-            settings.training.finetuned,
-            settings.training.objective,
-            self._device,
-        )
-        if settings.training.classifier == "contextual":
+        if settings.training.classifier == "finetuned":
+            kind = settings.training
+            self._finetuned = FineTunedClassifier(
+                self._label_set, kind.finetuned, kind.objective, self._device
+            )
+            load_pretrained(wanted.name)  # raises if it is not there
+        else:
             poolings = [Pooling(part.layer, part.how) for part in wanted.poolings]
             self._encoder = Encoder(wanted.name, poolings, wanted.max_tokens, self._device.type)
             list(self._encoder.encode([]))  # loads it, so that the first request need not wait
-        else:
-            load_pretrained(wanted.name)  # raises if it is not there
         wanted.check()
 
     def probabilities(self, dialogues: pd.DataFrame) -> np.ndarray:

@@ -13,7 +13,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
 from erc_kedro.core.metrics import HEADLINE
-from erc_kedro.core.verdict import headline, over_seeds, verdict
+from erc_kedro.core.verdict import headline, verdict
+from erc_kedro.core.wording import over_seeds, with_spread
 from erc_kedro.tracking.provenance import flatten
 from erc_kedro.tracking.secrets import Secrets
 
@@ -177,8 +178,7 @@ def _score_lines(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def _points(values: Mapping[str, Any]) -> str:
-    spread = f" ± {100 * values['std']:.1f}" if len(values["per_seed"]) > 1 else ""
-    return f"{100 * values['mean']:.1f}{spread}"
+    return with_spread(100 * values["mean"], 100 * values["std"], len(values["per_seed"]))
 
 
 def arm_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from kedro.pipeline import Pipeline, node
 
 from erc_kedro.pipelines.reporting.nodes import draw_figures, write_report
-
-FIGURES = ("differences", "emotions", "confusions", "shares", "transitions", "training")
+from erc_kedro.reporting.report import FIGURES
 
 
 def create_pipeline(arms: Sequence[str]) -> Pipeline:
