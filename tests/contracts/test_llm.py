@@ -1,8 +1,8 @@
 """What every language-model back-end keeps: one class, every back-end, each with its own specs."""
 
-import atexit
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -71,35 +71,33 @@ def planned_specs() -> list[DialogueSpec]:
 Opened = tuple[Callable[[], LanguageModel], Sequence[DialogueSpec]]
 
 
-def open_bank() -> Opened:
+def open_bank(_: ExitStack) -> Opened:
     stored = open_language_model("bank", {"corpus": "meld"}).stored_specs
     assert stored is not None
     return lambda: open_language_model("bank", {"corpus": "meld"}), stored
 
 
-def open_fake() -> Opened:
+def open_fake(_: ExitStack) -> Opened:
     return lambda: open_language_model("fake", {}), planned_specs()
 
 
-def open_stored_fake() -> Opened:
-    folder = TemporaryDirectory()  # there until nobody can open the model any more
+def open_stored_fake(until_the_end: ExitStack) -> Opened:
+    folder = Path(until_the_end.enter_context(TemporaryDirectory()))
 
     def open_it() -> LanguageModel:
-        store = CompletionStore(Path(folder.name) / "completions.db")
+        store = CompletionStore(folder / "completions.db")
         return StoredLanguageModel(open_language_model("fake", {}), store)
 
     return open_it, planned_specs()
 
 
-def open_openai() -> Opened:
-    server = FaultServer()
-    server.__enter__()
-    atexit.register(server.__exit__, None, None, None)
+def open_openai(until_the_end: ExitStack) -> Opened:
+    server = until_the_end.enter_context(FaultServer())
     options = {"base_url": server.url, "model": "fake"}
     return lambda: open_language_model("openai", options), planned_specs()
 
 
-OPEN: dict[str, Callable[[], Opened]] = {
+OPEN: dict[str, Callable[[ExitStack], Opened]] = {
     "bank": open_bank,
     "fake": open_fake,
     "openai": open_openai,
@@ -112,8 +110,9 @@ def test_every_back_end_is_held_to_the_contract() -> None:
 
 
 @pytest.fixture(scope="module", params=[*OPEN, *OPEN_STORED])
-def opened(request: pytest.FixtureRequest) -> Opened:
-    return (OPEN | OPEN_STORED)[request.param]()
+def opened(request: pytest.FixtureRequest) -> Iterator[Opened]:
+    with ExitStack() as until_the_end:
+        yield (OPEN | OPEN_STORED)[request.param](until_the_end)
 
 
 @pytest.fixture(scope="module")

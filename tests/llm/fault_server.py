@@ -65,7 +65,7 @@ class FaultServer:
         self._now = 0
         self._times: Counter[str] = Counter()
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="fault-server")
+        self._thread = Thread(target=self._loop.run_forever, name="fault-server", daemon=True)
         self._fake = FakeLanguageModel()
 
     def __enter__(self) -> "FaultServer":
