@@ -33,9 +33,16 @@ def register_pipelines() -> dict[str, Pipeline]:
     registered = {}
     for corpus in CORPORA:
         prepare = ingestion.create_pipeline()
+        preview = prepare + generation.create_preview_pipeline()
         generate = prepare + generation.create_pipeline() + validation.create_pipeline()
         augment = generate + encoding.create_pipeline(ARMS) + experiment_pipeline(ARMS)
-        for verb, flow in {"prepare": prepare, "generate": generate, "augment": augment}.items():
+        flows = {
+            "prepare": prepare,
+            "preview": preview,
+            "generate": generate,
+            "augment": augment,
+        }
+        for verb, flow in flows.items():
             registered[f"{verb}_{corpus}"] = Pipeline(
                 flow, namespace=corpus, inputs=flow.inputs() & {"feature_store"}
             )

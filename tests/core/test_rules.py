@@ -69,6 +69,7 @@ BAD = [
     ("held_out_overlap", with_turn(2, text="Could this be any more awkward for us?"), {}),
     ("held_out_overlap", with_turn(2, text="So a b c d e f g."), {}),
     ("train_copy", with_turn(2, text="We were on a break, you know!"), {}),
+    ("train_copy", with_turn(2, text="But we were on a break, you know, Sam."), {}),
 ]  # fmt: skip
 
 
@@ -155,7 +156,8 @@ def test_all_reasons_are_kept_each_with_its_dialogue_and_detail():
     bad = with_turn(2, bad, text="We were on a break, you know")
     found = judge(bad, specs={"clean": make_spec(CLEAN)})["clean"]
     assert [refusal.rule for refusal in found] == [
-        "emotions", "text_length", "placeholder", "placeholder", "meta_talk", "train_copy",
+        "emotions", "text_length", "placeholder", "placeholder", "meta_talk",
+        "train_copy", "train_copy",
     ]  # fmt: skip
     assert {refusal.dialogue_id for refusal in found} == {"clean"}
     assert "turn 0 is anger, planned joy" in found[0].detail

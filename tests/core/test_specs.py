@@ -11,6 +11,7 @@ from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.specs import (
     DialogueSpec,
     draw_attributes,
+    label_quotas,
     plan_specs,
     select_specs,
     target_shares,
@@ -407,3 +408,57 @@ def test_selections_of_different_seeds_differ(plan):
 def test_an_unknown_emotion_of_a_stored_spec_is_named_with_its_spec():
     with pytest.raises(UserError, match="s7"):
         select_specs([DialogueSpec("s7", "x", "y", 1, ("bliss",))], 1, np.ones(3) / 3, ABC, 0)
+
+
+# quotas
+
+
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=7).filter(lambda s: sum(s) > 0.01),
+    st.integers(0, 500),
+)
+def test_quotas_sum_to_the_turns_and_miss_no_share_by_a_turn(shares, n_turns):
+    target = np.array(shares) / sum(shares)
+    quotas = label_quotas(target, n_turns)
+    assert quotas.sum() == n_turns
+    assert (np.abs(quotas - target * n_turns) < 1).all()
+    assert (quotas[target == 0] == 0).all()
+
+
+@pytest.mark.parametrize("strategy", ["balanced", "faithful"])
+@pytest.mark.parametrize("n", [1, 7, 60])
+def test_planned_emotions_fill_the_quotas_exactly(plan, strategy, n):
+    for seed in range(3):
+        specs = plan(strategy, seed=seed, n=n)
+        counts = np.bincount(LABELS.codes(e for s in specs for e in s.emotions), minlength=7)
+        target = target_shares(strategy, LABELS, TRAIN_SHARES, None)
+        assert counts.tolist() == label_quotas(target, counts.sum()).tolist()
+
+
+def test_filling_quotas_relabels_no_more_than_it_must(model, orders):
+    rng = np.random.default_rng(0)
+    drawn = [orders[i] for i in rng.integers(len(orders), size=80)]
+    target = np.full(7, 1 / 7)
+    tilt = model.fit_tilt(target, orders)
+    emotions = model.sample(drawn, tilt, rng.random((80, max(map(len, drawn)))))
+    counts = np.bincount(emotions[emotions >= 0], minlength=7)
+    quotas = label_quotas(target, counts.sum())
+    filled = model.fill_quotas(drawn, tilt, emotions, quotas)
+    assert (filled != emotions).sum() == np.abs(counts - quotas).sum() / 2
+    assert ((filled >= 0) == (emotions >= 0)).all()
+    assert (model.fill_quotas(drawn, tilt, filled, quotas) == filled).all()
+
+
+def test_the_likelihood_of_dialogues_is_the_product_of_their_steps(model):
+    orders = [(0, 1, 0), (0,), (0, 1, 2, 1)]
+    emotions = np.array([[0, 1, 2, -1], [3, -1, -1, -1], [6, 5, 4, 3]])
+    tilt = np.linspace(0.5, 2, 7)
+    tilted = model.probabilities * tilt
+    p = tilted / tilted.sum(-1, keepdims=True)
+    none = 7
+    by_hand = [
+        p[none, none, 0] * p[none, 0, 1] * p[0, 1, 2],
+        p[none, none, 3],
+        p[none, none, 6] * p[none, 6, 5] * p[none, 5, 4] * p[5, 4, 3],
+    ]
+    assert np.allclose(model.log_likelihood(orders, tilt, emotions), np.log(by_hand))

@@ -1,11 +1,15 @@
-"""What is under way: long work counts here, and whoever can show it is told.
+"""What is under way: long work counts here, and whoever can show or record it is told.
 
-Nothing is shown unless a display was set; the hooks set one for a run.
+Nothing is shown or recorded unless somebody asked for it; the hooks do, for a run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from time import monotonic
 from typing import Protocol
+
+TELL_SECONDS = 5.0
+"""Numbers are told at most this often."""
 
 
 class Display(Protocol):
@@ -62,3 +66,34 @@ def counting(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]
         yield lambda amount: display.advance(number, amount)
     finally:
         display.stop(number)
+
+
+Numbers = Mapping[str, float]
+Listener = Callable[[Numbers, int], None]
+"""Takes numbers by name, and how many units of the work they are after."""
+
+_listener: Listener | None = None
+
+
+def tell(listener: Listener | None) -> None:
+    """Tell numbers of all work from now on to this listener; None ends it."""
+    global _listener  # noqa: PLW0603 - one run per process
+    _listener = listener
+
+
+class Telling:
+    """Tells how a piece of work goes, now and then.
+
+    Args:
+        numbers: Computes them; only called when they are told.
+    """
+
+    def __init__(self, numbers: Callable[[], Numbers]) -> None:
+        self._numbers = numbers
+        self._last = monotonic()
+
+    def after(self, units: int, *, at_once: bool = False) -> None:
+        """Tell the numbers after so many units, if it is time, or at once."""
+        if _listener and (at_once or monotonic() - self._last >= TELL_SECONDS):
+            self._last = monotonic()
+            _listener(self._numbers(), units)

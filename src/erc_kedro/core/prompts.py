@@ -1,7 +1,7 @@
 """Requests rendered from specs, and completions parsed to dialogues."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -17,6 +17,9 @@ from erc_kedro.core.specs import DialogueSpec
 FAILED = "error"
 """Finish reason of a completion that could not be had: it is not kept, and asked for again."""
 
+FIELDS = ("speaker", "text", "emotion")
+"""What a turn of a reply says at least; a template may ask for notes between them."""
+
 _SEPARATOR = "----\n"
 
 
@@ -30,6 +33,9 @@ class Request:
         system: The system message.
         user: The user message.
         attempt: How many times the same was asked before, to get another answer.
+        emotions: The emotion of every turn, as the user message states it, for a back-end that
+            binds the reply to it.
+        fields: What every turn of the reply says, in this order.
     """
 
     spec_id: str
@@ -37,6 +43,14 @@ class Request:
     system: str
     user: str
     attempt: int = 0
+    emotions: tuple[str, ...] = ()
+    fields: tuple[str, ...] = FIELDS
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Request":
+        """Return the request that `dataclasses.asdict` and JSON made plain values of."""
+        lists = {name: tuple(values[name]) for name in ("emotions", "fields") if name in values}
+        return cls(**{**values, **lists})
 
 
 @dataclass(frozen=True)
@@ -51,6 +65,7 @@ class Completion:
         prompt_tokens: Length of the request, if the model counts.
         completion_tokens: Length of the text, if the model counts.
         latency: Seconds from request to completion, if measured.
+        stored: Whether it was there before, so that nothing was asked for it now.
     """
 
     spec_id: str
@@ -60,6 +75,7 @@ class Completion:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     latency: float | None = field(default=None, compare=False)
+    stored: bool = field(default=False, compare=False)
 
 
 class ParseError(ValueError):
@@ -94,7 +110,8 @@ def render_request(
     Args:
         spec: The dialogue that is wanted.
         template_name: Name and version of the template, kept with the request.
-        template: Jinja text, system message and user message divided by a line "----".
+        template: Jinja text, system message and user message divided by a line "----". It sets
+            `fields` if a turn of the reply shall say more than `FIELDS`.
         register: Whose way of talking is wanted, such as "an American TV sitcom".
         definitions: A short definition of every emotion.
         label_set: The corpus's label set.
@@ -110,18 +127,35 @@ def render_request(
             expected=f"one for each of {', '.join(label_set.emotions)}",
             found=f"none for {', '.join(missing)}",
         )
-    text = _compiled(template).render(
-        spec=spec,
-        register=register,
-        definitions={emotion: definitions[emotion] for emotion in label_set.emotions},
+    said = {emotion: definitions[emotion] for emotion in label_set.emotions}
+    module = _compiled(template).make_module(
+        {"spec": spec, "register": register, "definitions": said}
     )
-    system, user = text.split(_SEPARATOR, maxsplit=1)
-    return Request(spec.id, template_name, system.strip(), user.strip())
+    system, user = str(module).split(_SEPARATOR, maxsplit=1)
+    return Request(
+        spec.id,
+        template_name,
+        system.strip(),
+        user.strip(),
+        emotions=spec.emotions,
+        fields=tuple(getattr(module, "fields", FIELDS)),
+    )
 
 
 @cache
 def _compiled(template: str) -> Template:
     return Environment(undefined=StrictUndefined, autoescape=False).from_string(template)
+
+
+def reply_schema(fields: Sequence[str] = FIELDS) -> dict[str, Any]:
+    """Return the JSON schema of a reply, as strict servers take it: every field stands there."""
+
+    def strict(properties: dict[str, Any]) -> dict[str, Any]:
+        base = {"type": "object", "additionalProperties": False}
+        return {**base, "properties": properties, "required": list(properties)}
+
+    turn = strict({name: {"type": "string"} for name in fields})
+    return strict({"turns": {"type": "array", "items": turn}})
 
 
 def parse_completion(completion: Completion) -> Dialogue:
@@ -139,6 +173,16 @@ def parse_completion(completion: Completion) -> Dialogue:
     return Dialogue(
         completion.spec_id, tuple(_parse_turn(number, turn) for number, turn in enumerate(turns))
     )
+
+
+def is_repaired(completion: Completion) -> bool:
+    """Return whether a dialogue could be had only by passing over text around the JSON object.
+
+    >>> is_repaired(Completion("s0", 'Here it is: {"turns": [...]}', "m"))
+    True
+    """
+    text = completion.text.strip()
+    return not (text.startswith("{") and text.endswith("}"))
 
 
 def _find_turns(text: str) -> list[Any]:

@@ -113,8 +113,54 @@ RULES: Mapping[str, Rule] = {
 }
 """Rules that need nothing but the dialogue and its spec."""
 
-RULE_NAMES = ("unparseable", *RULES, "held_out_overlap", "train_copy", "near_duplicate")
+_SPLITS = {"held_out_overlap": "dev or test", "train_copy": "train"}
+
+RULE_NAMES = ("unparseable", *RULES, *_SPLITS, "near_duplicate")
 """Every rule a dialogue can be refused by; also the names of the refusal metrics."""
+
+
+class Judge:
+    """Judges synthetic dialogues, one after another.
+
+    What repeats or nearly repeats an earlier dialogue is refused only if the earlier one was
+    accepted, so of two alike the first stays.
+
+    Args:
+        label_set: The corpus's label set.
+        held_out: Texts of real dev and test.
+        train: Texts of real train.
+        max_words: The most words a turn may have.
+    """
+
+    def __init__(
+        self, label_set: LabelSet, *, held_out: TextIndex, train: TextIndex, max_words: int
+    ) -> None:
+        self._label_set, self._max_words = label_set, max_words
+        self._real = {"held_out_overlap": held_out, "train_copy": train}
+        self._accepted: dict[str, str] = {}  # copy key of an utterance -> dialogue it stands in
+        self._near = NearDuplicates()
+
+    def refusals(self, dialogue: Dialogue, spec: DialogueSpec) -> list[Refusal]:
+        """Return why the dialogue is refused; an empty list means accepted."""
+        texts = [turn.text for turn in dialogue.turns]
+        found = [
+            (name, detail)
+            for name, rule in RULES.items()
+            for detail in rule(dialogue, spec, self._label_set, self._max_words)
+        ]
+        for rule_name, real in self._real.items():
+            found += [(rule_name, detail) for detail in _leaks(texts, real, _SPLITS[rule_name])]
+        keys = {key for text in texts if (key := copy_key(text))}
+        found += [
+            ("repeated_utterance", f"stands in {self._accepted[key]} too: {key!r}")
+            for key in sorted(keys & self._accepted.keys())
+        ]
+        if match := self._near.nearest(texts):
+            found.append(("near_duplicate", f"{match[1]:.0%} of its trigrams stand in {match[0]}"))
+        if not found:
+            self._accepted |= dict.fromkeys(keys, dialogue.id)
+            self._near.add(dialogue.id, texts)
+        return [Refusal(dialogue.id, *reason) for reason in found]
 
 
 def refusals(
@@ -126,56 +172,18 @@ def refusals(
     train: TextIndex,
     max_words: int,
 ) -> dict[str, list[Refusal]]:
-    """Judge synthetic dialogues in order.
-
-    What repeats or nearly repeats an earlier dialogue is refused only if the earlier one was
-    accepted, so of two alike the first stays.
-
-    Args:
-        dialogues: The dialogues, ids as in their specs.
-        specs: Spec by id.
-        label_set: The corpus's label set.
-        held_out: Texts of real dev and test.
-        train: Texts of real train.
-        max_words: The most words a turn may have.
+    """Judge synthetic dialogues in order; see `Judge`.
 
     Returns:
         For every dialogue's id its refusals; an empty list means accepted.
     """
-    accepted: dict[str, str] = {}  # copy key of an utterance -> id of the dialogue it stands in
-    near = NearDuplicates()
-    verdicts = {}
-    for dialogue in dialogues:
-        spec = specs[dialogue.id]
-        texts = [turn.text for turn in dialogue.turns]
-        found = [
-            (name, detail)
-            for name, rule in RULES.items()
-            for detail in rule(dialogue, spec, label_set, max_words)
-        ]
-        found += _leaks(texts, held_out, train)
-        keys = {key for text in texts if (key := copy_key(text))}
-        found += [
-            ("repeated_utterance", f"stands in {accepted[key]} too: {key!r}")
-            for key in sorted(keys & accepted.keys())
-        ]
-        if match := near.nearest(texts):
-            found.append(("near_duplicate", f"{match[1]:.0%} of its trigrams stand in {match[0]}"))
-        if not found:
-            accepted |= dict.fromkeys(keys, dialogue.id)
-            near.add(dialogue.id, texts)
-        verdicts[dialogue.id] = [Refusal(dialogue.id, *reason) for reason in found]
-    return verdicts
+    judge = Judge(label_set, held_out=held_out, train=train, max_words=max_words)
+    return {dialogue.id: judge.refusals(dialogue, specs[dialogue.id]) for dialogue in dialogues}
 
 
-def _leaks(texts: list[str], held_out: TextIndex, train: TextIndex) -> Iterator[tuple[str, str]]:
-    for text in held_out.copied(texts):
-        yield "held_out_overlap", f"stands in real dev or test: {text!r}"
-    shared = held_out.shared_fivegrams(texts)
+def _leaks(texts: list[str], real: TextIndex, splits: str) -> Iterator[str]:
+    for text in real.copied(texts):
+        yield f"stands in real {splits}: {text!r}"
+    shared = real.shared_fivegrams(texts)
     if len(shared) >= MIN_SHARED_FIVEGRAMS:
-        yield (
-            "held_out_overlap",
-            f"{len(shared)} five-grams of real dev or test, such as {shared[0]!r}",
-        )
-    for text in train.copied(texts):
-        yield "train_copy", f"stands in real train: {text!r}"
+        yield f"{len(shared)} five-grams of real {splits}, such as {shared[0]!r}"

@@ -25,6 +25,7 @@ class DialogueSpec:
         relation: Who the speakers are to each other, if stated.
         setting: Where it happens, if stated.
         speaker_order: Who speaks each turn, numbered by first appearance, if stated.
+        narrative: A short story behind it, with its characters, if stated.
     """
 
     id: str
@@ -35,6 +36,7 @@ class DialogueSpec:
     relation: str | None = None
     setting: str | None = None
     speaker_order: tuple[int, ...] | None = None
+    narrative: str | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DialogueSpec":
@@ -92,6 +94,18 @@ def target_shares(
     )
 
 
+def label_quotas(target: np.ndarray, n_turns: int) -> np.ndarray:
+    """Return how many turns each label gets, shape (labels,), int64: shares by largest remainder.
+
+    >>> label_quotas(np.array([0.5, 0.25, 0.25]), 7)
+    array([3, 2, 2])
+    """
+    quotas = np.floor(target * n_turns).astype(np.int64)
+    remainders = target * n_turns - quotas
+    quotas[np.argsort(-remainders, kind="stable")[: n_turns - quotas.sum()]] += 1
+    return quotas
+
+
 def draw_attributes(
     tables: Mapping[str, Sequence[str]], n: int, rng: np.random.Generator
 ) -> list[dict[str, str]]:
@@ -102,7 +116,7 @@ def draw_attributes(
     Raises:
         UserError: If there are fewer combinations than dialogues.
     """
-    tables = {name: list(dict.fromkeys(values)) for name, values in tables.items()}
+    tables = {name: list(dict.fromkeys(values)) for name, values in tables.items() if values}
     available = int(np.prod([len(values) for values in tables.values()]))
     if n > available:
         raise UserError(
@@ -139,15 +153,15 @@ def plan_specs(
     seed: int,
     prefix: str,
 ) -> list[DialogueSpec]:
-    """Plan dialogue specs.
+    """Plan dialogue specs whose turns together have exactly the target's label quotas.
 
     Args:
         model: Transitions fitted to real train.
         orders: Real train's speaker orders; one is drawn per dialogue.
-        attributes: Tables "scenario", "relation" and "setting".
+        attributes: Tables "scenario", "relation", "setting", and "narrative" if there is one.
         n: How many specs.
         strategy: The strategy's name.
-        target: Shape (labels,): the label shares to expect.
+        target: Shape (labels,): the label shares, met to less than one turn.
         seed: Same seed, same specs.
         prefix: Start of every id, such as the corpus's name.
 
@@ -160,6 +174,8 @@ def plan_specs(
     tilt = model.fit_tilt(target, orders)
     drawn = [orders[i] for i in rng.integers(len(orders), size=n)]
     emotions = model.sample(drawn, tilt, rng.random((n, max(map(len, drawn)))))
+    quotas = label_quotas(target, sum(map(len, drawn)))
+    emotions = model.fill_quotas(drawn, tilt, emotions, quotas, seed)
     names = model.label_set.emotions
     return [
         DialogueSpec(
@@ -171,6 +187,7 @@ def plan_specs(
             scenario=values["scenario"],
             relation=values["relation"] if max(order) > 0 else None,
             setting=values["setting"],
+            narrative=values.get("narrative"),
         )
         for number, (order, row, values) in enumerate(
             zip(drawn, emotions, draw_attributes(attributes, n, rng), strict=True)

@@ -1,12 +1,16 @@
 """How emotions follow each other in a corpus, and how that is tilted to other label shares."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
+
+EmotionOf = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+
+_CANDIDATES = 100
 
 FITTED_DIALOGUES = 4000
 """Dialogues simulated to fit a tilt: label shares are then exact to about 0.1 point."""
@@ -87,28 +91,107 @@ class TransitionModel:
         Returns:
             int64 array of shape (dialogues, longest); -1 beyond a dialogue's end.
         """
-        n, longest = len(self.label_set), max(map(len, orders))
-        tilted = self.probabilities * tilt
-        cumulative = np.cumsum(tilted, axis=-1)
+        cumulative = np.cumsum(self.probabilities * tilt, axis=-1)
         cumulative /= cumulative[..., -1:]  # exactly 1 from the last wanted label on
+        highest = len(self.label_set) - 1
+
+        def draw(turn: int, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+            passed = uniforms[:, turn, None] >= cumulative[own, other]
+            return np.minimum(passed.sum(-1), highest)
+
+        return self._walk(orders, draw)
+
+    def _walk(self, orders: Sequence[tuple[int, ...]], emotion_of: EmotionOf) -> np.ndarray:
+        """Go through dialogues turn by turn, all at once.
+
+        Args:
+            orders: Who speaks each turn, per dialogue.
+            emotion_of: Takes a turn's number, and the speaker's own last emotion and that of
+                anybody else, each of shape (dialogues,), `labels` where absent; returns the
+                turn's emotions. What it returns for a dialogue that has ended is passed over.
+
+        Returns:
+            int64 array of shape (dialogues, longest); -1 beyond a dialogue's end.
+        """
+        n, longest = len(self.label_set), max(map(len, orders))
         speakers = np.full((len(orders), longest), -1)
         for row, order in enumerate(orders):
             speakers[row, : len(order)] = order
         last = np.full((len(orders), speakers.max() + 1), n)
+        other = last.copy()  # last emotion by anybody else
         emotions = np.full((len(orders), longest), -1)
         rows = np.arange(len(orders))
-        other = np.full((len(orders), speakers.max() + 1), n)  # last emotion by anybody else
         for turn in range(longest):
             live = speakers[:, turn] >= 0
             who = np.where(live, speakers[:, turn], 0)
-            thresholds = cumulative[last[rows, who], other[rows, who]]
-            drawn = np.minimum((uniforms[:, turn, None] >= thresholds).sum(-1), n - 1)
-            emotions[live, turn] = drawn[live]
+            said = emotion_of(turn, last[rows, who], other[rows, who])
+            emotions[live, turn] = said[live]
             for speaker in range(last.shape[1]):
                 heard = live & (who != speaker)
-                other[heard, speaker] = drawn[heard]
-            last[rows[live], who[live]] = drawn[live]
+                other[heard, speaker] = said[heard]
+            last[rows[live], who[live]] = said[live]
         return emotions
+
+    def log_likelihood(
+        self, orders: Sequence[tuple[int, ...]], tilt: np.ndarray, emotions: np.ndarray
+    ) -> np.ndarray:
+        """Return the log probability of dialogues' emotions under the tilted model.
+
+        Args:
+            orders: Who speaks each turn, per dialogue.
+            tilt: Shape (labels,): factors that the probabilities are multiplied by.
+            emotions: Shape (dialogues, longest), as `sample` returns them.
+
+        Returns:
+            float64 array of shape (dialogues,), in nats.
+        """
+        tilted = self.probabilities * tilt
+        logs = np.log(np.maximum(tilted / tilted.sum(-1, keepdims=True), 1e-300))
+        total = np.zeros(len(orders))
+
+        def given(turn: int, own: np.ndarray, other: np.ndarray) -> np.ndarray:
+            said, live = emotions[:, turn], emotions[:, turn] >= 0
+            total[live] += logs[own, other, said][live]
+            return said
+
+        self._walk(orders, given)
+        return total
+
+    def fill_quotas(
+        self,
+        orders: Sequence[tuple[int, ...]],
+        tilt: np.ndarray,
+        emotions: np.ndarray,
+        quotas: np.ndarray,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Return the emotions with as few turns relabelled as bring every label to its quota.
+
+        Step by step, one turn of the label most in excess gets the label that lacks most: of some
+        candidates at random, the one that makes its dialogue least improbable.
+
+        Args:
+            orders: Who speaks each turn, per dialogue.
+            tilt: Shape (labels,): factors that the probabilities are multiplied by.
+            emotions: Shape (dialogues, longest), as `sample` returns them.
+            quotas: Shape (labels,), int: how many turns of each label; as many as there are turns.
+            seed: Of the candidates.
+        """
+        rng, emotions = np.random.default_rng(seed), emotions.copy()
+        while True:
+            excess = np.bincount(emotions[emotions >= 0], minlength=len(quotas)) - quotas
+            if not excess.any():
+                return emotions
+            places = np.argwhere(emotions == excess.argmax())
+            rows, turns = places[rng.permutation(len(places))[:_CANDIDATES]].T
+            own = [orders[row] for row in rows]
+            longest = max(map(len, own))
+            before = emotions[rows, :longest]
+            after = before.copy()
+            after[np.arange(len(rows)), turns] = excess.argmin()
+            gain = self.log_likelihood(own, tilt, after) - self.log_likelihood(own, tilt, before)
+            best = gain.argmax()
+            emotions[rows[best], turns[best]] = excess.argmin()
 
     def fit_tilt(
         self, target: np.ndarray, orders: Sequence[tuple[int, ...]], seed: int = 0

@@ -88,6 +88,8 @@ class OnScreen:
             _print_table(catalog.load(f"{corpus}.result_table"), comparison)
         else:
             _say_scores(pipeline, catalog)
+        if f"{corpus}.preview" in pipeline.all_outputs():
+            print(catalog.load(f"{corpus}.preview"))
         _say_what_is_older(corpus, pipeline, catalog)
         if f"{corpus}.report" in pipeline.all_outputs():
             path = Path(str(getattr(catalog.get(f"{corpus}.report"), "_filepath", "")))

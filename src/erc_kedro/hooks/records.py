@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from erc_kedro.core.prompts import load_template
 from erc_kedro.tracking.lineage import dataset_input
 from erc_kedro.tracking.runs import (
     ExperimentRuns,
@@ -68,6 +69,23 @@ def _data_docs(runs: ExperimentRuns, run_id: str, pages: Mapping[str, str]) -> N
         runs.log_text(run_id, page, f"validation/data_docs/{path}")
 
 
+def _candidates(runs: ExperimentRuns, run_id: str, candidates: list[dict[str, Any]]) -> None:
+    for candidate in candidates[:1]:
+        request = candidate["request"]
+        name = request["template"]
+        runs.log_text(run_id, load_template(name), f"generation/{name}.jinja")
+        said = f"# System\n\n{request['system']}\n\n# User\n\n{request['user']}\n"
+        runs.log_text(run_id, said, "generation/first_request.md")
+
+
+def _generation_report(runs: ExperimentRuns, run_id: str, report: dict[str, Any]) -> None:
+    runs.log_json(run_id, report, "generation/generation_report.json")
+
+
+def _preview(runs: ExperimentRuns, run_id: str, page: str) -> None:
+    runs.log_text(run_id, page, "generation/preview.md")
+
+
 def _comparison(runs: ExperimentRuns, run_id: str, comparison: dict[str, Any]) -> None:
     runs.log_metrics(run_id, comparison_metrics(comparison))
     runs.log_json(run_id, comparison, "comparison.json")
@@ -91,11 +109,14 @@ def _figure(runs: ExperimentRuns, run_id: str, figure: "Figure", name: str) -> N
 
 
 RECORDS: Mapping[str, Record] = {
+    "candidates": _candidates,
     "comparison": _comparison,
     "corpus_report": _corpus_report,
     "data_docs": _data_docs,
+    "generation_report": _generation_report,
     "metrics": _metrics,
     "mixture": _mixture,
+    "preview": _preview,
     "report": _report,
     "result_table": _result_table,
     "training_history": _training_history,

@@ -18,6 +18,7 @@ from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import AUGMENTED
 from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.progress import tell
 from erc_kedro.hooks.configuration import plain, rendered, secrets_of, with_local_store
 from erc_kedro.hooks.namespaces import arm_of, corpus_of
 from erc_kedro.hooks.provenance import how_to_repeat, write_provenance
@@ -28,7 +29,6 @@ from erc_kedro.tracking.runs import ExperimentRuns
 from erc_kedro.tracking.secrets import Secrets
 
 logger = logging.getLogger(__name__)
-
 for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when imported
     logging.getLogger(_library).setLevel(logging.WARNING)
 
@@ -134,6 +134,7 @@ class ExperimentTracking(MlflowHook):
                 self._left.setdefault(arm, set()).add(node.name)
         self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=_MONITOR_SECONDS)
         self._monitor.start()
+        tell(runs.log_progress)
 
     @hook_impl
     def before_node_run(
@@ -232,6 +233,7 @@ class ExperimentTracking(MlflowHook):
         super().after_pipeline_run(run_params, pipeline, catalog)
 
     def _stop(self) -> None:
+        tell(None)
         if self._monitor is not None:
             self._monitor.finish()
         self._monitor = self._runs = None

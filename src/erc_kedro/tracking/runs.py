@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import DatasetInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 
@@ -124,6 +126,13 @@ class ExperimentRuns:
             metrics += [Metric(key, float(v), now, step) for step, v in enumerate(points)]
         for start in range(0, len(metrics), 1000):
             self._client.log_batch(run_id, metrics=metrics[start : start + 1000])
+
+    def log_progress(self, numbers: Mapping[str, float], step: int) -> None:
+        """Log numbers of work under way to the parent, if MLflow can take them now."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, step) for key, value in numbers.items()]
+        with suppress(MlflowException, OSError):
+            self._client.log_batch(self.parent_id, metrics=metrics)
 
     def log_json(self, run_id: str, value: Any, name: str) -> None:
         """Log a plain value as a JSON artifact."""

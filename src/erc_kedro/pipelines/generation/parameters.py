@@ -2,9 +2,46 @@
 
 from typing import Annotated
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from erc_kedro.core.parameters import ParameterGroup
+from erc_kedro.core.spending import Budget, Prices
+
+
+class PriceParameters(ParameterGroup):
+    """Money per million tokens; null where unknown, and so is the cost then.
+
+    Attributes:
+        prompt: For tokens of requests.
+        completion: For tokens of replies.
+    """
+
+    prompt: NonNegativeFloat | None = None
+    completion: NonNegativeFloat | None = None
+
+    def to_prices(self) -> Prices:
+        """Return them as core takes them."""
+        return Prices(self.prompt, self.completion)
+
+
+class BudgetParameters(ParameterGroup):
+    """The most that all requests together may take, stored ones included; null is no bound.
+
+    Attributes:
+        requests_per_dialogue: Requests per planned dialogue, on average over the plan.
+        tokens: Of requests and replies together.
+        cost: Money, by the prices.
+    """
+
+    requests_per_dialogue: Annotated[float, Field(ge=1)] | None
+    tokens: NonNegativeInt | None
+    cost: NonNegativeFloat | None
+
+    def for_plan(self, n_dialogues: int, prices: Prices) -> Budget:
+        """Return the budget of a plan of so many dialogues."""
+        ratio = self.requests_per_dialogue
+        requests = None if ratio is None else round(ratio * n_dialogues)
+        return Budget(requests, self.tokens, self.cost, prices)
 
 
 class GenerationParameters(ParameterGroup):
@@ -17,9 +54,13 @@ class GenerationParameters(ParameterGroup):
         min_turns: Fewest turns of a planned dialogue.
         max_turns: Most turns of a planned dialogue.
         template: Name of the prompt template.
+        ask_again: How often a request is asked again after a reply that is no such dialogue, before
+            its emotions go to another scenario.
+        budget: The most that is asked for.
+        prices: Of tokens.
         speech_register: Whose way of talking is wanted; completes "spoken talk in ...".
         definitions: A short definition of every emotion.
-        attributes: Tables that scenario, relation and setting are drawn from.
+        attributes: Tables that scenario, relation, setting and, if given, narrative are drawn from.
     """
 
     seed: NonNegativeInt
@@ -28,6 +69,9 @@ class GenerationParameters(ParameterGroup):
     min_turns: PositiveInt
     max_turns: PositiveInt
     template: str
+    ask_again: NonNegativeInt
+    budget: BudgetParameters
+    prices: PriceParameters
     speech_register: str
     definitions: dict[str, str]
     attributes: dict[str, list[str]]
@@ -36,6 +80,12 @@ class GenerationParameters(ParameterGroup):
     def _consistent(self) -> "GenerationParameters":
         if self.min_turns > self.max_turns:
             raise ValueError(f"min_turns {self.min_turns} is above max_turns {self.max_turns}")
-        if missing := {"scenario", "relation", "setting"} - self.attributes.keys():
-            raise ValueError(f"attributes has no table {', '.join(sorted(missing))}")
+        known = {"scenario", "relation", "setting", "narrative"}
+        empty = {name for name in known - {"narrative"} if not self.attributes.get(name)}
+        if empty:
+            raise ValueError(f"attributes has no table {', '.join(sorted(empty))}")
+        if unknown := self.attributes.keys() - known:
+            raise ValueError(f"attributes has unknown tables: {', '.join(sorted(unknown))}")
+        if self.budget.cost is not None and None in (self.prices.prompt, self.prices.completion):
+            raise ValueError("budget.cost needs prices.prompt and prices.completion")
         return self

@@ -1,44 +1,70 @@
 """Wiring of generation."""
 
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
 from erc_kedro.pipelines.generation.nodes import (
-    parse_completions,
+    parse_candidates,
     plan_dialogues,
-    render_requests,
+    preview_requests,
     write_dialogues,
 )
 
 
 def create_pipeline() -> Pipeline:
     """Return the pipeline from train dialogues to raw synthetic dialogues."""
-    return Pipeline(
-        [
-            node(
-                plan_dialogues,
-                inputs=["train_dialogues", "corpus_card", "language_model", "params:generation"],
-                outputs="specs",
-                name="plan_dialogues",
-            ),
-            node(
-                render_requests,
-                inputs=["specs", "corpus_card", "params:generation"],
-                outputs="requests",
-                name="render_requests",
-            ),
-            node(
-                write_dialogues,
-                inputs=["requests", "language_model"],
-                outputs="completions",
-                name="write_dialogues",
-            ),
-            node(
-                parse_completions,
-                inputs=["completions", "specs"],
-                outputs="raw_synthetic_dialogues",
-                name="parse_completions",
-            ),
-        ],
-        namespace="generation",
-        prefix_datasets_with_namespace=False,
+    return _stage(
+        _plan(),
+        node(
+            write_dialogues,
+            inputs=[
+                "specs",
+                "train_dialogues",
+                "held_out_texts",
+                "corpus_card",
+                "language_model",
+                "params:generation",
+                "params:validation.max_words",
+            ],
+            outputs=["candidates", "generation_report"],
+            name="write_dialogues",
+        ),
+        node(
+            parse_candidates,
+            inputs="candidates",
+            outputs="raw_synthetic_dialogues",
+            name="parse_candidates",
+        ),
     )
+
+
+def create_preview_pipeline() -> Pipeline:
+    """Return the pipeline that shows what would be asked, and asks nothing."""
+    return _stage(
+        _plan(),
+        node(
+            preview_requests,
+            inputs=[
+                "specs",
+                "train_dialogues",
+                "corpus_card",
+                "language_model",
+                "params:generation",
+            ],
+            outputs="preview",
+            name="preview_requests",
+        ),
+    )
+
+
+def _plan() -> Node:
+    return node(
+        plan_dialogues,
+        inputs=["train_dialogues", "corpus_card", "language_model", "params:generation"],
+        outputs="specs",
+        name="plan_dialogues",
+    )
+
+
+def _stage(*nodes: Node) -> Pipeline:
+    return Pipeline(nodes, namespace="generation", prefix_datasets_with_namespace=False)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -86,7 +87,12 @@ def validate(
     from erc_kedro.quality.suites import plan_checks, structure_checks
 
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
-    by_id = {spec.id: spec for spec in planned}
+    plan = {spec.id: spec for spec in planned}
+    candidates = raw_synthetic_dialogues.drop_duplicates("dialogue_id")
+    by_id = {
+        str(candidate): replace(plan[plan_id], id=candidate)
+        for candidate, plan_id in zip(candidates["dialogue_id"], candidates["plan_id"], strict=True)
+    }
     label_set = label_set_of(corpus_card)
     parsed = raw_synthetic_dialogues["parse_error"] == ""
     unparsed = raw_synthetic_dialogues[~parsed]
@@ -132,8 +138,8 @@ def validate(
         "shares": shares.to_dict("records"),
     }
     logger.info(
-        "judged anew: %d of %d synthetic dialogues accepted, %d refused%s; %d of %d expectations "
-        "hold",
+        "judged anew: %d of %d synthetic dialogues accepted, %d candidates refused%s; %d of %d "
+        "expectations hold",
         report["accepted"],
         report["planned"],
         report["refused"],
