@@ -36,7 +36,7 @@ def test_every_environment_gives_valid_parameters(project: Project, env: str) ->
     assert isinstance(corpus["augmented"], Recipe)
     assert corpus["training"].classifier == ("finetuned" if env == "gpu" else "contextual")
     n = 1
-    for table in corpus["generation"].attributes.values():
+    for table in corpus["generation"].tables.values():
         assert len(set(table)) == len(table)
         n *= len(table)
     assert n > 5000

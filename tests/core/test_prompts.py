@@ -1,18 +1,24 @@
 import json
+import re
+from dataclasses import asdict
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from erc_kedro.core.dialogue import Dialogue, Turn, normalise_text
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import (
+    FIELDS,
     Completion,
     ParseError,
+    Request,
+    is_repaired,
     load_template,
     parse_completion,
     render_request,
+    reply_schema,
 )
 from tests.builders import EMOTIONS, LABELS, make_dialogue, make_spec
 
@@ -159,6 +165,7 @@ def test_what_is_no_dialogue_is_refused_with_the_reason(text, why):
         parse(text)
 
 
+@settings(max_examples=2000)
 @given(
     st.text()
     | st.text(alphabet='{}[]":, turns\\u0')
@@ -201,3 +208,84 @@ def test_a_lone_surrogate_does_not_get_into_a_dialogue():
 @pytest.mark.parametrize("frame", ["As JSON, {so to say}: %s", "%s I hope {this} is right."])
 def test_braces_in_the_talk_around_the_answer_are_passed_over(frame):
     assert parse(frame.replace("%s", ANSWER)) == TALK
+
+
+@st.composite
+def damaged(draw):
+    """A good reply with some of it cut out, doubled, or put in from elsewhere."""
+    text = json.dumps({"turns": [vars(turn) for turn in draw(dialogues()).turns]})
+    for _ in range(draw(st.integers(1, 4))):
+        start, end = sorted(draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+        put_in = draw(st.sampled_from(["", text[start:end], '"', "}", "]", ",", "\n", " " * 300]))
+        text = text[:start] + put_in + text[draw(st.sampled_from([start, end])) :]
+    return text
+
+
+@settings(max_examples=2000)
+@given(damaged())
+def test_of_a_damaged_reply_no_turn_is_invented(text):
+    try:
+        dialogue = parse(text)
+    except ParseError:
+        return
+    assert len(dialogue.turns) <= text.count('"text"')
+    said = {normalise_text(json.loads(f'"{part}"')) for part in strings_of(text)}
+    for turn in dialogue.turns:
+        assert {turn.speaker, turn.text} <= said
+
+
+def strings_of(text):
+    return re.findall(r'"((?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*)(?=")', text)
+
+
+@pytest.mark.parametrize("end", range(0, len(ANSWER), 7))
+def test_a_reply_that_breaks_off_is_no_dialogue(end):
+    with pytest.raises(ParseError):
+        parse(ANSWER[:end])
+
+
+@pytest.mark.parametrize(
+    ("text", "repaired"),
+    [(ANSWER, False), (f"  {ANSWER}\n", False), (f"```json\n{ANSWER}\n```", True),
+     (f"{ANSWER}\nI hope you like it.", True)],
+)  # fmt: skip
+def test_a_reply_that_had_to_be_cut_free_counts_as_repaired(text, repaired):
+    completion = Completion("talk", text, "a model")
+    assert parse_completion(completion) == TALK
+    assert is_repaired(completion) is repaired
+
+
+# more that a request may say
+
+
+def test_demonstrations_are_shown_as_the_reply_is_asked_for():
+    turns = (Turn("Rae", 'It\u2019s "fine".', "anger"), Turn("Lou", "Is it?", "fear"))
+    bare, shown = render(make_spec(TALK)), render(make_spec(TALK), demonstrations=[turns])
+    for turn in turns:
+        assert json.dumps(vars(turn), ensure_ascii=False) in shown.user
+    assert shown.user.endswith(bare.user)
+    assert shown.system == bare.system
+
+
+def test_a_narrative_stands_in_the_request_if_the_spec_has_one():
+    story = "Ann hid the letter for years; Bo has just found it."
+    assert story in render(make_spec(TALK, narrative=story)).user
+    assert "story" not in render(make_spec(TALK)).user
+
+
+@pytest.mark.parametrize("name", ["dialogue_v1", "cues_v1"])
+def test_a_template_asks_for_the_fields_that_its_replies_are_bound_to(name):
+    request = render(make_spec(TALK), load_template(name))
+    keys = re.findall(r'"(\w+)": "\.\.\."', request.user)
+    assert tuple(keys) == request.fields
+    assert set(FIELDS) <= set(request.fields)
+    assert request.emotions == tuple(turn.emotion for turn in TALK.turns)
+    schema = reply_schema(request.fields)["properties"]["turns"]["items"]
+    assert schema["required"] == list(request.fields)
+    written = dict.fromkeys(request.fields, "x") | {"emotion": "joy"}
+    assert len(parse(json.dumps({"turns": [written]})).turns) == 1
+
+
+def test_a_request_survives_json():
+    request = render(make_spec(TALK), load_template("cues_v1"))
+    assert Request.from_dict(json.loads(json.dumps(asdict(request)))) == request

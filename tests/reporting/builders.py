@@ -142,6 +142,25 @@ def make_inputs(comparison: dict[str, Any] | None = None, **changes: Any) -> dic
         },
         "comparison": comparison,
         "result_table": make_result_table(comparison),
+        "generation_report": {
+            "model": "a model",
+            "planned": 30,
+            "accepted": 28,
+            "repaired": 1,
+            "this_run": {
+                "requests": 11,
+                "prompt_tokens": 1200,
+                "completion_tokens": 3400,
+                "cost": None,
+            },
+            "all": {
+                "requests": 41,
+                "prompt_tokens": 5600,
+                "completion_tokens": None,
+                "cost": None,
+            },
+            "rounds": [{}, {}],
+        },
         "validation_report": {
             "success": True,
             "evaluated": 1,

@@ -106,12 +106,20 @@ def test_the_report_holds_everything_in_order(page: Page) -> None:
     ids = [attributes["id"] for attributes in page.all("h2")]
     assert ids == [
         *("verdict", "result", "data", "emotions", "confusions", "shares", "transitions"),
-        *("training", "validation", "refused", "samples", "repeat"),
+        *("training", "generation", "validation", "refused", "samples", "repeat"),
     ]
     assert [a["href"] for a in page.all("a")] == [f"#{id}" for id in ids[1:]]
     for said in ("no difference is shown", "0123456789abcdef", "kedro run --pipelines=augment_toy"):
         assert said in page.text
     assert "SAMPLE" not in page.text
+
+
+def test_what_generation_cost_is_told_and_what_is_unknown_is_not_nothing(page: Page) -> None:
+    said = " ".join(page.text.split())
+    assert "28 of 30 planned dialogues are there after 2 rounds" in said
+    for cells in (("requests", "11", "41"), ("completion tokens", "3,400", "unknown"),
+                  ("cost", "unknown", "unknown")):  # fmt: skip
+        assert re.search(r"\s*".join(cells), said)
 
 
 def test_the_report_is_accessible(page: Page) -> None:

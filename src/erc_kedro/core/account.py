@@ -29,13 +29,14 @@ class Account:
 
     def open_round(self, n_candidates: int) -> None:
         """Begin a round."""
-        row = {"round": len(self._rows) + 1, "requests": n_candidates, "accepted": 0}
+        row = {"round": len(self._rows) + 1, "requests": n_candidates, "asked": 0, "accepted": 0}
         self._rows.append(row | {"refused_by_rule": Counter()})
 
     def add(self, completion: Completion, rules: set[str]) -> None:
         """Count a completion, and the rules it is refused by."""
         row = self._rows[-1]
         row["accepted"] += not rules
+        row["asked"] += not completion.stored
         row["refused_by_rule"].update(rules)
         self._repaired += not rules and is_repaired(completion)
         if not completion.stored:
@@ -61,7 +62,8 @@ class Account:
         """Return the account as plain values; what is unknown is None, never 0.
 
         The keys "this_run" and "all" tell what this run asked for from all that the candidates
-        took, stored ones included. "missing" lists the planned dialogues that are not there.
+        took, stored ones included; "asked" and "requests" tell the same of each round. "missing"
+        lists the planned dialogues that are not there, and why.
         """
         plan = {spec.id: spec for spec in self._planned}
         return {
@@ -83,8 +85,10 @@ class Account:
         }
 
     def last_round(self) -> str:
-        """Say what came of the last round."""
+        """Say what came of the last round; nothing if all of it was there before."""
         row = self._rows[-1]
+        if not row["asked"]:
+            return ""
         refused = ", ".join(f"{n} {rule}" for rule, n in row["refused_by_rule"].most_common())
         return (
             f"round {row['round']}: {row['accepted']:,} of {row['requests']:,} candidates accepted"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -104,6 +104,7 @@ def render_request(
     register: str,
     definitions: Mapping[str, str],
     label_set: LabelSet,
+    demonstrations: Sequence[Sequence[Turn]] = (),
 ) -> Request:
     """Return the request for a spec.
 
@@ -115,6 +116,7 @@ def render_request(
         register: Whose way of talking is wanted, such as "an American TV sitcom".
         definitions: A short definition of every emotion.
         label_set: The corpus's label set.
+        demonstrations: Excerpts of real dialogues to show.
 
     Raises:
         UserError: If an emotion of the label set has no definition.
@@ -128,8 +130,11 @@ def render_request(
             found=f"none for {', '.join(missing)}",
         )
     said = {emotion: definitions[emotion] for emotion in label_set.emotions}
+    shown = [
+        [json.dumps(asdict(turn), ensure_ascii=False) for turn in turns] for turns in demonstrations
+    ]
     module = _compiled(template).make_module(
-        {"spec": spec, "register": register, "definitions": said}
+        {"spec": spec, "register": register, "definitions": said, "demonstrations": shown}
     )
     system, user = str(module).split(_SEPARATOR, maxsplit=1)
     return Request(

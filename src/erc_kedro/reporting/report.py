@@ -34,6 +34,7 @@ def render_report(
     corpus_facts: Mapping[str, Any],
     comparison: Mapping[str, Any],
     result_table: pd.DataFrame,
+    generation_report: Mapping[str, Any],
     validation_report: Mapping[str, Any],
     train_dialogues: pd.DataFrame,
     synthetic_dialogues: pd.DataFrame,
@@ -53,6 +54,7 @@ def render_report(
         corpus_facts: Sizes, label counts and findings of every split.
         comparison: As evaluation's `compare` returns it.
         result_table: As evaluation's `tabulate` returns it.
+        generation_report: As `core.account.Account.report` returns it.
         validation_report: As validation's `validate` returns it.
         train_dialogues: Real train; its label counts alone are used.
         synthetic_dialogues: The accepted ones.
@@ -86,6 +88,8 @@ def render_report(
         mixtures=tables.mixtures(mixtures, labels),
         findings={split: facts["findings"] for split, facts in corpus_facts.items()},
         emotions=tables.emotions(arms, support),
+        generation=generation_report,
+        spending=tables.spending(generation_report),
         validation=validation_report,
         failed=tables.expectations(failed, "Expectations that did not hold") if failed else None,
         expectations=tables.expectations(entries, "All expectations, those that failed first"),

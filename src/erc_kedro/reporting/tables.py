@@ -101,6 +101,23 @@ def mixtures(by_arm: Mapping[str, Mapping[str, Any]], emotions: Sequence[str]) -
     )
 
 
+def spending(report: Mapping[str, Any]) -> Table:
+    """Return what generation asked for and what it cost; what is unknown is said to be.
+
+    Args:
+        report: As `core.account.Account.report` returns it.
+    """
+    names = ("requests", "prompt_tokens", "completion_tokens", "cost")
+    rows = []
+    for name in names:
+        form = ",.2f" if name == "cost" else ",d"
+        values = [report[whose][name] for whose in ("this_run", "all")]
+        cells = ["unknown" if value is None else format(value, form) for value in values]
+        rows.append([plain(name), *cells])
+    head = ["", "asked in this run", "all candidates, stored ones included"]
+    return Table("What the candidates took; cost by the prices in the parameters", head, rows)
+
+
 def emotions(arms: Mapping[str, Mapping[str, Any]], support: Mapping[str, int]) -> Table:
     """Return F1 of every emotion and arm, from frequent to rare."""
     n_seeds = max(len(values["per_seed"]) for m in arms.values() for values in m.values())

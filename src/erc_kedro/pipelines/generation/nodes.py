@@ -2,29 +2,20 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, replace
-from functools import partial
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from erc_kedro.core.account import Account
 from erc_kedro.core.corpus import label_set_of
-from erc_kedro.core.dialogue import Dialogue, Turn, dialogue_table
+from erc_kedro.core.demonstrations import Demonstrations, cut_excerpts, excerpt_table
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.overlap import TextIndex
 from erc_kedro.core.preview import preview_page
-from erc_kedro.core.progress import Telling, counting
-from erc_kedro.core.prompts import (
-    Completion,
-    ParseError,
-    Request,
-    is_repaired,
-    load_template,
-    parse_completion,
-    render_request,
-)
-from erc_kedro.core.rounds import Elsewhere, Rounds, in_order
+from erc_kedro.core.prompts import Request, load_template, render_request
+from erc_kedro.core.rounds import Elsewhere, Rounds
 from erc_kedro.core.rules import Judge
 from erc_kedro.core.specs import (
     DialogueSpec,
@@ -34,8 +25,10 @@ from erc_kedro.core.specs import (
 )
 from erc_kedro.core.spending import Budget
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
+from erc_kedro.core.writing import candidate_table, write_rounds
 from erc_kedro.llm import WRITERS
 from erc_kedro.llm.protocol import LanguageModel
+from erc_kedro.modelling.features import FeatureStore, open_features
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
 
 logger = logging.getLogger(__name__)
@@ -74,7 +67,7 @@ def plan_dialogues(
             planned += plan_specs(
                 TransitionModel.fit(train_dialogues, label_set),
                 speaker_orders(train_dialogues, generation.min_turns, generation.max_turns),
-                generation.attributes,
+                generation.tables,
                 n=n,
                 strategy=strategy,
                 target=target,
@@ -96,8 +89,37 @@ def _check_enough(strategy: str, wanted: int, there: int, model: str) -> None:
         )
 
 
+def gather_demonstrations(
+    train_dialogues: pd.DataFrame,
+    language_model: LanguageModel,
+    feature_store: FeatureStore,
+    generation: GenerationParameters,
+) -> pd.DataFrame:
+    """Cut train to excerpts and hold them against every scenario, for few-shot demonstrations.
+
+    Returns:
+        A table of `core.demonstrations.excerpt_table`, the similarity being the cosine of mean
+        token vectors; without rows if dialogues are stored ones or no demonstrations are wanted.
+    """
+    settings = generation.demonstrations
+    wanted = settings.n > 0 and language_model.stored_specs is None
+    excerpts = cut_excerpts(train_dialogues, settings.turns) if wanted else []
+    scenarios = generation.attributes["scenario"]
+    vectors = np.zeros((len(scenarios) + len(excerpts), 1), dtype=np.float32)
+    if wanted:
+        from erc_kedro.modelling.encoders import Encoder, Pooling
+
+        encoder = Encoder(settings.encoder, [Pooling(-1, "mean")], max_tokens=256)
+        texts = [*scenarios, *(excerpt.text for excerpt in excerpts)]
+        place, _ = feature_store.update(encoder, texts)
+        vectors = open_features(place, encoder.width).of(texts)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return excerpt_table(excerpts, vectors[len(scenarios) :] @ vectors[: len(scenarios)].T)
+
+
 def write_dialogues(
     specs: list[dict[str, Any]],
+    demonstrations: pd.DataFrame,
     train_dialogues: pd.DataFrame,
     held_out_texts: pd.DataFrame,
     corpus_card: dict[str, Any],
@@ -111,15 +133,14 @@ def write_dialogues(
     dialogues there is one round.
 
     Returns:
-        The candidates in the order in which they were judged (plan_id, tries, round, spec, request,
-        completion and the rules each is refused by), and the account of it all (see
-        `core.account.Account.report`).
+        The candidates in the order in which they were judged (see `core.writing.write_rounds`),
+        and the account of it all (see `core.account.Account.report`).
 
     Raises:
         UserError: If the language model cannot answer, or a budget cannot be kept.
     """
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
-    render = _renderer(corpus_card, generation)
+    render = _renderer(demonstrations, corpus_card, generation)
     stored = language_model.stored_specs is not None
     judge = Judge(
         label_set_of(corpus_card),
@@ -133,93 +154,56 @@ def write_dialogues(
         judge,
         budget=Budget() if stored else generation.budget.for_plan(len(planned), prices),
         ask_again=generation.ask_again,
-        elsewhere=None if stored else Elsewhere(planned, generation.attributes, generation.seed),
+        elsewhere=None if stored else Elsewhere(planned, generation.tables, generation.seed),
     )
     account = Account(rounds, planned, prices)
-    telling = Telling(account.numbers)
-    rows = []
-    with counting("writing", len(planned), "dialogues") as advance:
-        for number, candidates in enumerate(rounds, start=1):
-            account.open_round(len(candidates))
-            requests = [replace(render(c.spec), attempt=c.attempt) for c in candidates]
-            completions = in_order(language_model.complete(requests), [r.spec_id for r in requests])
-            for candidate, request, completion in zip(
-                candidates, requests, completions, strict=True
-            ):
-                rules = {refusal.rule for refusal in rounds.judge(candidate, completion)}
-                account.add(completion, rules)
-                rows.append(
-                    {
-                        "plan_id": candidate.plan_id,
-                        "round": number,
-                        "tries": candidate.tries,
-                        "refused_by": sorted(rules),
-                        "spec": candidate.spec.to_dict(),
-                        "request": asdict(request),
-                        "completion": asdict(completion),
-                    }
-                )
-                advance(not rules)
-                telling.after(len(rows))
-            if not stored:
-                logger.info(account.last_round())
-    telling.after(len(rows), at_once=True)
+    candidates = write_rounds(
+        rounds,
+        account,
+        lambda candidate: replace(render(candidate.spec), attempt=candidate.attempt),
+        language_model.complete,
+        n_planned=len(planned),
+    )
     name = language_model.name
     if stored:
         logger.info("%d dialogues from %s: stored there, none was written", len(planned), name)
     else:
-        logger.info(account.total())
+        logger.info("%s: %s", name, account.total())
         if short := account.shortfall():
             logger.warning("Not all that was planned is there. Missing: %s", short)
-    return rows, account.report(name)
+    return candidates, account.report(name)
 
 
 def _renderer(
-    corpus_card: dict[str, Any], generation: GenerationParameters
+    demonstrations: pd.DataFrame, corpus_card: dict[str, Any], generation: GenerationParameters
 ) -> Callable[[DialogueSpec], Request]:
-    return partial(
-        render_request,
-        template_name=generation.template,
-        template=load_template(generation.template),
+    template, label_set = load_template(generation.template), label_set_of(corpus_card)
+    shown = Demonstrations(
+        demonstrations,
+        generation.attributes["scenario"],
+        label_set,
+        n=generation.demonstrations.n,
+        seed=generation.seed,
+    )
+    return lambda spec: render_request(
+        spec,
+        generation.template,
+        template,
         register=generation.speech_register,
         definitions=generation.definitions,
-        label_set=label_set_of(corpus_card),
+        label_set=label_set,
+        demonstrations=[excerpt.turns for excerpt in shown.of(spec)],
     )
 
 
 def parse_candidates(candidates: list[dict[str, Any]]) -> pd.DataFrame:
-    """Parse the candidates' completions to one table of raw synthetic dialogues.
-
-    Returns:
-        A dialogue table with the columns strategy, model, plan_id, repaired and parse_error. A
-        completion that holds no dialogue is kept as one row: its text, and the reason in
-        parse_error.
-    """
-    tables = []
-    for candidate in candidates:
-        completion = Completion(**candidate["completion"])
-        try:
-            dialogue, problem = parse_completion(completion), ""
-        except ParseError as error:
-            dialogue = Dialogue(completion.spec_id, (Turn("", completion.text, ""),))
-            problem = str(error)
-        tables.append(
-            dialogue_table([dialogue], source="synthetic").assign(
-                strategy=candidate["spec"]["strategy"],
-                model=completion.model,
-                plan_id=candidate["plan_id"],
-                repaired=not problem and is_repaired(completion),
-                parse_error=problem,
-            )
-        )
-    if not tables:
-        empty = dialogue_table([], source="synthetic")
-        return empty.assign(strategy="", model="", plan_id="", repaired=False, parse_error="")
-    return pd.concat(tables, ignore_index=True)
+    """Parse the candidates' completions to raw synthetic dialogues (`core.writing`)."""
+    return candidate_table(candidates)
 
 
 def preview_requests(
     specs: list[dict[str, Any]],
+    demonstrations: pd.DataFrame,
     train_dialogues: pd.DataFrame,
     corpus_card: dict[str, Any],
     language_model: LanguageModel,
@@ -232,7 +216,7 @@ def preview_requests(
         specs with their rendered requests.
     """
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
-    render = _renderer(corpus_card, generation)
+    render = _renderer(demonstrations, corpus_card, generation)
     requests = [render(spec) for spec in planned]
     last = len(planned) - 1
     return preview_page(

@@ -44,6 +44,20 @@ class BudgetParameters(ParameterGroup):
         return Budget(requests, self.tokens, self.cost, prices)
 
 
+class DemonstrationParameters(ParameterGroup):
+    """Few-shot demonstrations: excerpts of real train in every request.
+
+    Attributes:
+        n: How many; 0 shows none.
+        turns: Turns of an excerpt.
+        encoder: What likeness to the scenario is measured with; as in encoding.
+    """
+
+    n: NonNegativeInt
+    turns: Annotated[int, Field(ge=2)]
+    encoder: str
+
+
 class GenerationParameters(ParameterGroup):
     """What is generated, and how it is asked for.
 
@@ -54,13 +68,15 @@ class GenerationParameters(ParameterGroup):
         min_turns: Fewest turns of a planned dialogue.
         max_turns: Most turns of a planned dialogue.
         template: Name of the prompt template.
+        demonstrations: Excerpts of real train that a request shows.
         ask_again: How often a request is asked again after a reply that is no such dialogue, before
             its emotions go to another scenario.
         budget: The most that is asked for.
         prices: Of tokens.
         speech_register: Whose way of talking is wanted; completes "spoken talk in ...".
         definitions: A short definition of every emotion.
-        attributes: Tables that scenario, relation, setting and, if given, narrative are drawn from.
+        narratives: Whether every request tells a short story behind its scene.
+        attributes: Tables that scenario, relation, setting and narrative are drawn from.
     """
 
     seed: NonNegativeInt
@@ -69,23 +85,30 @@ class GenerationParameters(ParameterGroup):
     min_turns: PositiveInt
     max_turns: PositiveInt
     template: str
+    demonstrations: DemonstrationParameters
     ask_again: NonNegativeInt
     budget: BudgetParameters
     prices: PriceParameters
     speech_register: str
     definitions: dict[str, str]
+    narratives: bool
     attributes: dict[str, list[str]]
 
     @model_validator(mode="after")
     def _consistent(self) -> "GenerationParameters":
         if self.min_turns > self.max_turns:
             raise ValueError(f"min_turns {self.min_turns} is above max_turns {self.max_turns}")
-        known = {"scenario", "relation", "setting", "narrative"}
-        empty = {name for name in known - {"narrative"} if not self.attributes.get(name)}
-        if empty:
-            raise ValueError(f"attributes has no table {', '.join(sorted(empty))}")
-        if unknown := self.attributes.keys() - known:
-            raise ValueError(f"attributes has unknown tables: {', '.join(sorted(unknown))}")
+        needed = {"scenario", "relation", "setting"} | ({"narrative"} if self.narratives else set())
+        if empty := sorted(name for name in needed if not self.attributes.get(name)):
+            raise ValueError(f"attributes has no table {', '.join(empty)}")
+        if unknown := sorted(self.attributes.keys() - needed - {"narrative"}):
+            raise ValueError(f"attributes has unknown tables: {', '.join(unknown)}")
         if self.budget.cost is not None and None in (self.prices.prompt, self.prices.completion):
             raise ValueError("budget.cost needs prices.prompt and prices.completion")
         return self
+
+    @property
+    def tables(self) -> dict[str, list[str]]:
+        """The attribute tables that are drawn from."""
+        left_out = set() if self.narratives else {"narrative"}
+        return {name: rows for name, rows in self.attributes.items() if name not in left_out}

@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
 from erc_kedro.pipelines.generation.nodes import (
+    gather_demonstrations,
     parse_candidates,
     plan_dialogues,
     preview_requests,
@@ -14,11 +15,12 @@ from erc_kedro.pipelines.generation.nodes import (
 def create_pipeline() -> Pipeline:
     """Return the pipeline from train dialogues to raw synthetic dialogues."""
     return _stage(
-        _plan(),
+        *_prepare(),
         node(
             write_dialogues,
             inputs=[
                 "specs",
+                "demonstrations",
                 "train_dialogues",
                 "held_out_texts",
                 "corpus_card",
@@ -41,11 +43,12 @@ def create_pipeline() -> Pipeline:
 def create_preview_pipeline() -> Pipeline:
     """Return the pipeline that shows what would be asked, and asks nothing."""
     return _stage(
-        _plan(),
+        *_prepare(),
         node(
             preview_requests,
             inputs=[
                 "specs",
+                "demonstrations",
                 "train_dialogues",
                 "corpus_card",
                 "language_model",
@@ -57,13 +60,21 @@ def create_preview_pipeline() -> Pipeline:
     )
 
 
-def _plan() -> Node:
-    return node(
-        plan_dialogues,
-        inputs=["train_dialogues", "corpus_card", "language_model", "params:generation"],
-        outputs="specs",
-        name="plan_dialogues",
-    )
+def _prepare() -> list[Node]:
+    return [
+        node(
+            plan_dialogues,
+            inputs=["train_dialogues", "corpus_card", "language_model", "params:generation"],
+            outputs="specs",
+            name="plan_dialogues",
+        ),
+        node(
+            gather_demonstrations,
+            inputs=["train_dialogues", "language_model", "feature_store", "params:generation"],
+            outputs="demonstrations",
+            name="gather_demonstrations",
+        ),
+    ]
 
 
 def _stage(*nodes: Node) -> Pipeline:

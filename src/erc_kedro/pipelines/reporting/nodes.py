@@ -57,6 +57,7 @@ def write_report(
     corpus_facts: dict[str, Any],
     comparison: dict[str, Any],
     result_table: pd.DataFrame,
+    generation_report: dict[str, Any],
     validation_report: dict[str, Any],
     train_dialogues: pd.DataFrame,
     synthetic_dialogues: pd.DataFrame,
@@ -71,6 +72,7 @@ def write_report(
         corpus_facts: Sizes, label counts and findings of every split.
         comparison: Of all arms.
         result_table: One row per arm.
+        generation_report: What was asked of the language model, and what it cost.
         validation_report: Of the synthetic dialogues.
         train_dialogues: Real train, for its label counts.
         synthetic_dialogues: The accepted ones.
@@ -89,6 +91,7 @@ def write_report(
         corpus_facts=corpus_facts,
         comparison=comparison,
         result_table=result_table,
+        generation_report=generation_report,
         validation_report=validation_report,
         train_dialogues=train_dialogues,
         synthetic_dialogues=synthetic_dialogues,

@@ -29,8 +29,8 @@ def create_pipeline(arms: Sequence[str]) -> Pipeline:
             ),
             node(
                 write_report,
-                inputs=_same(*shared, "result_table", "refused_dialogues", "provenance")
-                | _same(*_of(arms, "mixture", "training_history"))
+                inputs=_same(*shared, "generation_report", "result_table", "refused_dialogues")
+                | _same("provenance", *_of(arms, "mixture", "training_history"))
                 | figures,
                 outputs="report",
                 name="write_report",
