@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import psutil
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -215,7 +216,79 @@ def training() -> Iterator[Result]:
     yield Result(f"training one seed, {N_TURNS:,} utterances", "20 s", seconds)
 
 
-PARTS = {part.__name__: part for part in (start, sample, encoding, bootstrap, validation, training)}
+def openai() -> Iterator[Result]:
+    """The openai back-end against a server on this machine that answers after a fixed time."""
+    from erc_kedro.llm.fake import FakeLanguageModel
+    from erc_kedro.llm.openai_server import OpenAILanguageModel
+    from erc_kedro.llm.store import CompletionStore
+    from erc_kedro.llm.stored import StoredLanguageModel
+
+    for milliseconds in (50, 100, 200, 500):
+        best = 64 * 1000 / milliseconds
+        with answering_server(milliseconds / 1000) as (url, server):
+            model = OpenAILanguageModel(url, "any")
+            measured = [steady(model, round(256 + 3 * best), server) for _ in range(3)]
+        rates, ours, servers = zip(*measured, strict=True)
+        what = f"openai, answers after {milliseconds} ms"
+        yield Result(f"{what}, 64 at a time", "", [*rates], unit="answers/s")
+        yield Result(f"{what}, of what is possible", "", [100 * r / best for r in rates], unit="%")
+        yield Result(f"{what}, processor time", "", [*ours], unit="µs/answer")
+        yield Result(f"{what}, processor time of the server", "", [*servers], unit="µs/answer")
+    with tempfile.TemporaryDirectory() as folder, answering_server(0.05) as (url, server):
+        stored = CompletionStore(Path(folder) / "completions.sqlite")
+        model = StoredLanguageModel(OpenAILanguageModel(url, "any"), stored)
+        rate, cost, _ = steady(model, 4000, server)
+        yield Result("openai, answers after 50 ms, each stored", "", [rate], unit="answers/s")
+        yield Result("openai, each stored, processor time", "", [cost], unit="µs/answer")
+        fake = StoredLanguageModel(FakeLanguageModel(), stored)
+        list(fake.complete(requests(10_000)))
+        seconds = timed(lambda: list(fake.complete(requests(10_000))), 3)
+        yield Result("10,000 stored completions found", "2 s", seconds)
+
+
+def requests(n: int) -> Iterator[Any]:
+    """Yield requests of about the usual length, every one different."""
+    from erc_kedro.core.prompts import Request
+
+    turns = "\n".join(f"{i}. speaker {'AB'[i % 2]}, neutral" for i in range(1, 9))
+    system = "You write dialogues for an American TV sitcom. " * 20
+    for i in range(n):
+        user = f"Write one dialogue between exactly 2 speakers.\n\n{turns}\nScenario {i}."
+        yield Request(f"any-{i}", "any", system, user)
+
+
+@contextmanager
+def answering_server(seconds: float) -> Iterator[tuple[str, psutil.Process]]:
+    """Yield the address and the process of a server that answers after so long."""
+    command = [sys.executable, str(ROOT / "benchmarks/answering_server.py"), str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            yield f"http://127.0.0.1:{port}/v1", psutil.Process(process.pid)
+        finally:
+            process.terminate()
+
+
+def steady(model: Any, n: int, server: psutil.Process) -> tuple[float, float, float]:
+    """Return answers per second, and microseconds of processor time for one, here and there.
+
+    The first 256 answers, while the pace is found, and the last 64 do not count.
+    """
+    marks = []
+    for number, _ in enumerate(model.complete(requests(n)), start=1):
+        if number in (256, n - 64):
+            spent = [sum(p.cpu_times()[:2]) for p in (psutil.Process(), server)]
+            marks.append([time.perf_counter(), *spent])
+    wall, ours, theirs = (end - begin for begin, end in zip(*marks, strict=True))
+    count = n - 64 - 256
+    return count / wall, 1e6 * ours / count, 1e6 * theirs / count
+
+
+PARTS = {
+    part.__name__: part
+    for part in (start, sample, encoding, bootstrap, validation, training, openai)
+}
 
 
 def line(result: Result) -> str:

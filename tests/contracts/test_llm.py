@@ -30,7 +30,9 @@ from erc_kedro.llm.fake import FakeLanguageModel
 from erc_kedro.llm.protocol import LanguageModel
 from erc_kedro.llm.store import CompletionStore
 from erc_kedro.llm.stored import StoredLanguageModel
+from tests.llm.batch_runner import run_all
 from tests.llm.fault_server import FaultServer
+from tests.llm.tiny_llama import tiny_llama
 
 MELD = CORPORA["meld"]
 LABELS = MELD.label_set
@@ -77,6 +79,16 @@ def open_bank(_: ExitStack) -> Opened:
     return lambda: open_language_model("bank", {"corpus": "meld"}), stored
 
 
+def open_batch(until_the_end: ExitStack) -> Opened:
+    folder = Path(until_the_end.enter_context(TemporaryDirectory()))
+    options = {"folder": str(folder), "model": "tiny", "shards": 2}
+    asking, specs = open_language_model("batch", options), planned_specs()
+    with pytest.raises(UserError, match="to be answered"):
+        list(asking.complete(request_for(spec) for spec in specs))
+    run_all(folder)
+    return lambda: open_language_model("batch", options), specs
+
+
 def open_fake(_: ExitStack) -> Opened:
     return lambda: open_language_model("fake", {}), planned_specs()
 
@@ -97,10 +109,17 @@ def open_openai(until_the_end: ExitStack) -> Opened:
     return lambda: open_language_model("openai", options), planned_specs()
 
 
+def open_transformers(_: ExitStack) -> Opened:
+    options = {"model": str(tiny_llama()), "batch_size": 4}
+    return lambda: open_language_model("transformers", options), planned_specs()
+
+
 OPEN: dict[str, Callable[[ExitStack], Opened]] = {
     "bank": open_bank,
+    "batch": open_batch,
     "fake": open_fake,
     "openai": open_openai,
+    "transformers": open_transformers,
 }
 OPEN_STORED = {"fake with a store": open_stored_fake}
 

@@ -1,6 +1,7 @@
 """A chat-completions server that misbehaves as told, for tests: asyncio in a thread, HTTP/1.1."""
 
 import asyncio
+import gzip
 import json
 import random
 import time
@@ -9,12 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
+from urllib.parse import urlsplit
 
 from erc_kedro.core.prompts import Request
 from erc_kedro.llm.fake import FakeLanguageModel
 
 TRANSPORT_FAULTS = ("busy", "failure", "drop", "half", "cut")
 """Faults a client heals by asking again. "slow" is one more, if it is slower than its patience."""
+
+SAYINGS = ("white_space", "wrong_label", "wrong_count")
+"""Faults of what is said: the same request gets the same however often it comes."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,17 @@ class Faults:
     Attributes:
         rates: Share of the answers with each fault: busy (429 with Retry-After), failure (500),
             slow, drop (the connection), half (of the JSON, as a whole body), cut (the connection,
-            in the middle of the body), white_space (without end), wrong_label, wrong_count.
-        seed: Decides them, with the request and how often it came: never the order of arrival.
+            in the middle of the body), trickle (of bytes, without end), white_space (without end),
+            wrong_label, wrong_count.
+        seed: Decides them, with the request and, but for `SAYINGS`, how often it came: never the
+            order of arrival.
         latency: Seconds every answer takes.
         slow: Seconds a slow answer takes more.
         retry_after: The header of a busy answer.
         always: Status and error of every answer.
         quota: After so many answers, insufficient_quota.
         busy_above: Busy if more than this many are asked at a time.
+        packed: Whether answers are compressed.
     """
 
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -42,6 +50,7 @@ class Faults:
     always: tuple[int, Mapping[str, Any]] | None = None
     quota: int | None = None
     busy_above: int | None = None
+    packed: bool = False
 
 
 class FaultServer:
@@ -96,7 +105,7 @@ class FaultServer:
                 pairs = (line.split(": ", 1) for line in head[1:] if line)
                 headers = {name.lower(): value for name, value in pairs}
                 body = json.loads(await reader.readexactly(int(headers["content-length"])))
-                if not await self._answer(head[0].split()[1], headers, body, writer):
+                if not await self._answer(urlsplit(head[0].split()[1]).path, headers, body, writer):
                     break
         except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             pass
@@ -127,8 +136,16 @@ class FaultServer:
         if fault == "half":
             payload = payload[: len(payload) // 2]
         more = f"Retry-After: {self.faults.retry_after}\r\n" if status in (429, 503) else ""
+        if self.faults.packed:
+            payload, more = gzip.compress(payload), f"{more}Content-Encoding: gzip\r\n"
         head = f"HTTP/1.1 {status} x\r\nContent-Type: application/json\r\n{more}"
         head += f"Content-Length: {len(payload)}\r\n\r\n"
+        if fault == "trickle":
+            writer.write(head.encode())
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
         kept = payload[: len(payload) // 2] if fault == "cut" else payload
         writer.write(head.encode() + kept)
         await writer.drain()
@@ -146,9 +163,11 @@ class FaultServer:
             return "busy"
         what = json.dumps([body["messages"], body.get("seed")])
         self._times[what] += 1
-        rng = random.Random(f"{told.seed} {self._times[what]} {what}")
-        names, rates = list(told.rates), list(told.rates.values())
-        return rng.choices(["good", *names], [1 - sum(rates), *rates])[0]
+        said = _drawn({name: told.rates[name] for name in SAYINGS if name in told.rates},
+                      f"{told.seed} {what}")  # fmt: skip
+        others = {name: rate for name, rate in told.rates.items() if name not in SAYINGS}
+        fault = _drawn(others, f"{told.seed} {self._times[what]} {what}")
+        return said if fault == "good" else fault
 
     def _reply(self, fault: str, body: Any) -> tuple[int, Any]:
         if fault == "always":
@@ -184,3 +203,9 @@ class FaultServer:
         if fault == "wrong_count":
             turns.append(turns[-1])
         return json.dumps({"turns": turns})
+
+
+def _drawn(rates: Mapping[str, float], seed: str) -> str:
+    names, shares = list(rates), list(rates.values())
+    weights = [1 - sum(shares), *shares]
+    return random.Random(seed).choices(["good", *names], weights)[0]

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import socket
 import subprocess
 import sys
@@ -212,7 +213,7 @@ class TestErrorsThatDoNotHeal:
             with pytest.raises(UserError, match="quota is used up"):
                 for completion in model.complete(make_requests(100)):
                     seen.append(completion)
-        assert 15 <= len(seen) <= 20
+        assert 15 <= len(seen) <= 21  # one more may be under way when the server counts 20
         assert len(server.arrivals) <= 24
 
     def test_a_wrong_address_is_told_from_a_wrong_key(self) -> None:
@@ -238,6 +239,35 @@ class TestErrorsThatDoNotHeal:
     def test_a_wait_of_hours_is_an_end(self) -> None:
         with pytest.raises(UserError, match="left alone for 120 minutes"):
             complete(Faults({"busy": 1.0}, retry_after="7200"), 3)
+
+
+class TestTheWire:
+    def test_compressed_answers_are_read(self) -> None:
+        completions, _ = complete(Faults(packed=True), 3)
+        assert all(writes_the_plan(c) for c in completions)
+
+    def test_the_time_limit_is_for_the_whole_answer(self) -> None:
+        began = time.monotonic()
+        with pytest.raises(UserError, match=r"no answer in 0\.5 s"):
+            complete(Faults({"trickle": 1.0}), 2, timeout=0.5, max_retries=0)
+        assert time.monotonic() - began < 10
+
+    def test_a_proxy_of_the_environment_is_used_where_it_applies(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with FaultServer() as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            model = OpenAILanguageModel("http://models.invalid/v1", "tiny")
+            assert writes_the_plan(next(iter(model.complete(make_requests(1)))))
+            assert proxy.headers[0]["host"] == "models.invalid"
+            _, server = complete(Faults(), 2)
+            assert (len(proxy.headers), len(server.headers)) == (1, 2)
+
+    def test_half_a_surrogate_pair_is_replaced(self) -> None:
+        choice = {"message": {"content": "so \ud83d \ud83d\ude00"}}
+        (completion,), _ = complete(Faults(always=(200, {"choices": [choice]})), 1)
+        assert completion.text == "so \ufffd \U0001f600"
 
 
 class TestThePace:
@@ -309,9 +339,15 @@ class TestTheEnd:
         )
         with FaultServer(Faults({"slow": 1.0}, slow=60)) as server:
             command = [sys.executable, "-c", code, server.url]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+            process = subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                text=True,
+                # a background job is started with the signal ignored
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            )
             wait_until(lambda: server.arrivals, 60)
-            process.send_signal(2)
+            process.send_signal(signal.SIGINT)
             out, _ = process.communicate(timeout=20)
         assert out.splitlines() == ["begin", "['MainThread']"]
         assert process.returncode == 0
@@ -359,6 +395,6 @@ class TestTheKey:
 
 
 def test_the_client_is_imported_only_when_used() -> None:
-    code = "import sys, erc_kedro.llm.openai_server; print({'openai', 'tenacity'} & {*sys.modules})"
+    code = "import sys, erc_kedro.llm.openai_server; print({'openai', 'aiohttp'} & {*sys.modules})"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "set()\n"

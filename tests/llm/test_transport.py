@@ -1,6 +1,7 @@
 """The pace, the retries and the thread, without any server."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -26,16 +27,15 @@ class TestPace:
 
         async def ask(pace: Pace, well: bool) -> None:
             nonlocal now, most
-            try:
-                async with pace.turn():
-                    now += 1
-                    most = max(most, now)
-                    await asyncio.sleep(0)
-                    now -= 1
-                    if not well:
-                        raise PassingError("busy", overloaded=True)
-            except PassingError:
-                pass
+            async with pace.turn() as began:
+                now += 1
+                most = max(most, now)
+                await asyncio.sleep(0)
+                now -= 1
+                if well:
+                    pace.went_well()
+                else:
+                    pace.overloaded(began)
             limits.append(pace.limit)
 
         async def run() -> None:
@@ -47,58 +47,70 @@ class TestPace:
         assert all(1 <= limit <= ceiling for limit in limits)
         assert most <= ceiling
 
-    @staticmethod
-    async def one(pace: Pace, error: PassingError | None = None) -> None:
-        async with pace.turn():
-            if error is not None:
-                raise error
+    @settings(max_examples=50, deadline=None)
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["ends", "fails", "is cancelled"]), st.integers(0, 3)),
+            max_size=40,
+        )
+    )
+    def test_no_turn_is_lost(self, fates: list[tuple[str, int]]) -> None:
+        async def ask(pace: Pace, fate: str) -> None:
+            async with pace.turn():
+                await asyncio.sleep(0)
+                if fate == "fails":
+                    raise PassingError("broken")
+
+        async def run() -> list[object]:
+            pace = Pace(3)
+            tasks = [asyncio.create_task(ask(pace, fate)) for fate, _ in fates]
+            for task, (fate, steps) in zip(tasks, fates, strict=True):
+                if fate == "is cancelled":
+                    for _ in range(steps):
+                        await asyncio.sleep(0)
+                    task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            inside = 0
+
+            async def together() -> None:
+                nonlocal inside
+                async with pace.turn():
+                    inside += 1
+                    while inside < 3:
+                        await asyncio.sleep(0)
+
+            last = asyncio.gather(*(together() for _ in range(3)))
+            return list(await asyncio.wait_for(last, 5))
+
+        assert asyncio.run(run()) == [None] * 3
 
     def test_grows_fast_at_first_and_slowly_after_a_cut(self) -> None:
-        async def run() -> list[int]:
-            pace, limits = Pace(64), []
-            for _ in range(12):
-                await self.one(pace)
-            limits.append(pace.limit)
-            with pytest.raises(PassingError):
-                await self.one(pace, PassingError("busy", overloaded=True))
-            limits.append(pace.limit)
-            for _ in range(8):
-                await self.one(pace)
-            limits.append(pace.limit)
-            return limits
-
-        assert asyncio.run(run()) == [16, 8, 9]
+        pace, limits = Pace(64), []
+        for _ in range(12):
+            pace.went_well()
+        limits.append(pace.limit)
+        pace.overloaded(time.monotonic())
+        limits.append(pace.limit)
+        for _ in range(8):
+            pace.went_well()
+        assert [*limits, pace.limit] == [16, 8, 9]
 
     def test_one_burst_of_refusals_is_one_cut(self) -> None:
-        async def refused(pace: Pace) -> None:
-            with pytest.raises(PassingError):
-                async with pace.turn():
-                    await asyncio.sleep(0.05)
-                    raise PassingError("busy", overloaded=True)
-
-        async def run() -> int:
-            pace = Pace(4)
-            await asyncio.gather(*(refused(pace) for _ in range(4)))
-            return pace.limit
-
-        assert asyncio.run(run()) == 2
-
-    def test_a_failure_that_is_no_overload_cuts_nothing(self) -> None:
-        async def run() -> int:
-            pace = Pace(4)
-            with pytest.raises(PassingError):
-                await self.one(pace, PassingError("broken"))
-            return pace.limit
-
-        assert asyncio.run(run()) == 4
+        pace, began = Pace(4), time.monotonic()
+        for _ in range(4):
+            pace.overloaded(began)
+        assert pace.limit == 2
 
     def test_a_wait_is_for_everybody(self) -> None:
+        async def one(pace: Pace) -> None:
+            async with pace.turn():
+                pass
+
         async def run() -> float:
             pace = Pace(4)
-            with pytest.raises(PassingError):
-                await self.one(pace, PassingError("busy", wait=0.3))
+            pace.keep_quiet(0.3)
             began = time.monotonic()
-            await asyncio.gather(*(self.one(pace) for _ in range(3)))
+            await asyncio.gather(*(one(pace) for _ in range(3)))
             return time.monotonic() - began
 
         assert asyncio.run(run()) >= 0.29
@@ -117,16 +129,31 @@ class TestPersist:
             return "answer"
 
         async def run() -> str:
-            return await persist(ask, Pace(1), max_retries)
+            return await persist(ask, max_retries)
 
         return asyncio.run(run()), asked
 
     def test_asks_again_until_it_is_answered(self) -> None:
         assert self.run(1, 3) == ("answer", 2)
 
-    def test_gives_up_with_the_last_failure(self) -> None:
-        with pytest.raises(PassingError, match="failure 2"):
-            self.run(9, 1)
+    @pytest.mark.parametrize("max_retries", [0, 1])
+    def test_gives_up_with_the_last_failure(self, max_retries: int) -> None:
+        with pytest.raises(PassingError, match=f"failure {max_retries + 1}"):
+            self.run(9, max_retries)
+
+    def test_waits_longer_each_time_but_never_too_long(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        waits: list[float] = []
+
+        async def note(seconds: float) -> None:
+            waits.append(seconds)
+
+        monkeypatch.setattr("erc_kedro.llm.transport.asyncio.sleep", note)
+        self.run(9, 9)
+        bounds = [(0.5, 1.5), (1, 2), (2, 3), (4, 5), *[(8, 8)] * 5]
+        assert len(waits) == 9
+        assert all(low <= wait <= high for wait, (low, high) in zip(waits, bounds, strict=True))
 
     def test_does_not_ask_again_after_another_error(self) -> None:
         asked = 0
@@ -136,11 +163,8 @@ class TestPersist:
             asked += 1
             raise ValueError("wrong for good")
 
-        async def run() -> str:
-            return await persist(ask, Pace(1), 5)
-
         with pytest.raises(ValueError, match="wrong for good"):
-            asyncio.run(run())
+            asyncio.run(persist(ask, 5))
         assert asked == 1
 
 
@@ -188,6 +212,36 @@ class TestAsTheyArrive:
             list(as_they_arrive(range(4), answer, window=10, close=close))
         assert sorted(cancelled) == [0, 1, 3] or sorted(cancelled) == [0, 1]
         assert closed == [True]
+
+    def test_an_error_ends_the_others_though_the_caller_is_busy(self) -> None:
+        begun: list[int] = []
+
+        async def answer(item: int) -> int:
+            begun.append(item)
+            await asyncio.sleep(0.05 if item == 1 else 0)
+            if item == 1:
+                raise ValueError("one")
+            if item:
+                await asyncio.sleep(60)
+            return item
+
+        answers = as_they_arrive(range(50), answer, window=3, close=nothing)
+        assert next(answers) == 0
+        time.sleep(0.3)
+        with pytest.raises(ValueError, match="one"):
+            list(answers)
+        assert begun == [0, 1] or begun == [0, 1, 2]
+
+    def test_errors_nobody_comes_to_are_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def answer(item: int) -> int:
+            raise ValueError(str(item))
+
+        gc.collect()
+        caplog.clear()
+        with pytest.raises(ValueError, match="0"):
+            list(as_they_arrive(range(9), answer, window=9, close=nothing))
+        gc.collect()
+        assert caplog.text == ""
 
     def test_never_started_it_starts_nothing(self) -> None:
         before = threading.active_count()

@@ -36,6 +36,7 @@ class Request:
         emotions: The emotion of every turn, as the user message states it, for a back-end that
             binds the reply to it.
         fields: What every turn of the reply says, in this order.
+        speaker_order: Who speaks each turn, numbered by first appearance, for such a back-end.
     """
 
     spec_id: str
@@ -45,12 +46,13 @@ class Request:
     attempt: int = 0
     emotions: tuple[str, ...] = ()
     fields: tuple[str, ...] = FIELDS
+    speaker_order: tuple[int, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Request":
         """Return the request that `dataclasses.asdict` and JSON made plain values of."""
-        lists = {name: tuple(values[name]) for name in ("emotions", "fields") if name in values}
-        return cls(**{**values, **lists})
+        names = {"emotions", "fields", "speaker_order"} & values.keys()
+        return cls(**{**values, **{name: tuple(values[name]) for name in names}})
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,8 @@ def render_request(
         user.strip(),
         emotions=spec.emotions,
         fields=tuple(getattr(module, "fields", FIELDS)),
+        speaker_order=spec.speaker_order
+        or tuple(turn % spec.n_speakers for turn in range(len(spec.emotions))),
     )
 
 

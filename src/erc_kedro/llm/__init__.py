@@ -8,17 +8,21 @@ from typing import Any
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.llm.bank import BankLanguageModel
+from erc_kedro.llm.batch_files import BatchLanguageModel
 from erc_kedro.llm.fake import FakeLanguageModel
 from erc_kedro.llm.openai_server import OpenAILanguageModel
 from erc_kedro.llm.protocol import LanguageModel
+from erc_kedro.llm.transformers_model import TransformersLanguageModel
 
 BACKENDS: Mapping[str, Callable[..., LanguageModel]] = {
     "bank": BankLanguageModel,
+    "batch": BatchLanguageModel,
     "fake": FakeLanguageModel,
     "openai": OpenAILanguageModel,
+    "transformers": TransformersLanguageModel,
 }
 
-WRITERS: tuple[str, ...] = ("openai",)
+WRITERS: tuple[str, ...] = ("batch", "openai", "transformers")
 """Back-ends for real use that can write new dialogues."""
 
 

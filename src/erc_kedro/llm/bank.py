@@ -68,4 +68,5 @@ class BankLanguageModel:
                     where=request.spec_id,
                     remedy="new specs need a back-end that can write",
                 )
-            yield Completion(request.spec_id, self._completions[request.spec_id], self.name)
+            text = self._completions[request.spec_id]
+            yield Completion(request.spec_id, text, self.name, stored=True)

@@ -1,10 +1,6 @@
 """The openai back-end: any server that speaks OpenAI's chat completions, local or hosted."""
 
-import asyncio
-import hashlib
-import json
 import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,28 +11,22 @@ from pydantic import SecretStr
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import FAILED, Completion, Request
 from erc_kedro.core.specs import DialogueSpec
-from erc_kedro.llm.transport import Pace, PassingError, as_they_arrive, persist, seconds_to_wait
+from erc_kedro.llm.chat import chat_body, chat_demands, chat_settings, read_chat
+from erc_kedro.llm.transport import (
+    Pace,
+    PassingError,
+    as_they_arrive,
+    may_heal,
+    persist,
+    seconds_to_wait,
+)
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
 _FAILURES_IN_A_ROW = 20
 _LONGEST_WAIT = 900.0
-_OURS = {"model", "messages", "stream", "n"}
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
-_TURN = {name: {"type": "string"} for name in ("speaker", "text", "emotion")}
-
-
-def _strict(fields: dict[str, Any]) -> dict[str, Any]:
-    base = {"type": "object", "additionalProperties": False}
-    return {**base, "properties": fields, "required": list(fields)}
-
-
-_DIALOGUE = _strict({"turns": {"type": "array", "items": _strict(_TURN)}})
-_SCHEMA = {
-    "type": "json_schema",
-    "json_schema": {"name": "dialogue", "strict": True, "schema": _DIALOGUE},
-}
 
 
 class OpenAILanguageModel:
@@ -85,11 +75,10 @@ class OpenAILanguageModel:
         demands = {
             "base_url: http:// or https://, without a key in it": url.scheme in ("http", "https")
             and "@" not in url.netloc,
-            "json_mode: schema or plain": json_mode in ("schema", "plain"),
+            **chat_demands(json_mode, extra),
             "timeout: above 0": timeout > 0,
             "max_concurrency: 1 or more": max_concurrency >= 1,
             "max_retries: 0 or more": max_retries >= 0,
-            f"extra: other fields than {', '.join(sorted(_OURS))}": _OURS.isdisjoint(extra or {}),
         }
         if broken := [demand for demand, kept in demands.items() if not kept]:
             raise UserError(
@@ -99,19 +88,18 @@ class OpenAILanguageModel:
             )
         self.name = f"openai:{model}"
         self.stored_specs: Sequence[DialogueSpec] | None = None
-        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        response_format = _SCHEMA if json_mode == "schema" else None
-        self._body = {"model": model, **sampling, "response_format": response_format}
-        self._extra = dict(extra or {})
-        self.settings: Mapping[str, Any] = {
-            "model": model,
-            "sampling": {**sampling, "seed": "hash of the request"},
-            "response_format": response_format,
-            "extra": self._extra,
-        }
+        self.settings: Mapping[str, Any] = chat_settings(
+            model,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            json_mode=json_mode,
+            extra=extra,
+        )
         key = (credentials or {}).get("api_key") or os.environ.get(api_key_env)
         self._key = SecretStr(key or "")
         self._base_url = base_url
+        self._address = f"{base_url.rstrip('/')}/chat/completions"
         self._where = f"{base_url}, model {model!r}"
         self._timeout = timeout
         self._max_concurrency = max_concurrency
@@ -125,15 +113,19 @@ class OpenAILanguageModel:
         Raises:
             UserError: If the server refuses what no retry heals, or does not answer any more.
         """
+        from httpx2 import AsyncClient
         from openai import AsyncOpenAI
 
+        from erc_kedro.llm.wire import PacedTransport
+
+        wire = PacedTransport(Pace(self._max_concurrency), self._timeout)
         client = AsyncOpenAI(
             base_url=self._base_url,
             api_key=self._key.get_secret_value() or "none",
             timeout=self._timeout,
             max_retries=0,
+            http_client=AsyncClient(transport=wire, follow_redirects=True),
         )
-        pace = Pace(self._max_concurrency)
         failures: list[str] = []  # since the last answer
         ever_answered = False
 
@@ -141,7 +133,7 @@ class OpenAILanguageModel:
             nonlocal ever_answered
             ask = partial(self._ask, client, request)
             try:
-                completion = await persist(ask, pace, self._max_retries)
+                completion = await persist(ask, self._max_retries)
             except PassingError as error:
                 failures.append(str(error))
                 if len(failures) >= _FAILURES_IN_A_ROW:
@@ -158,17 +150,16 @@ class OpenAILanguageModel:
 
     async def _ask(self, client: "AsyncOpenAI", request: Request) -> Completion:
         import openai
+        from httpx2 import Response
 
-        began = time.monotonic()
+        body = chat_body(request, self.settings)
         try:
-            # The client's own time limit is one between bytes; this one is for the whole answer.
-            # A plain post: checking and building typed values costs more than all the rest.
-            values: Any = await asyncio.wait_for(
-                client.post("/chat/completions", body=self._body_for(request), cast_to=object),
-                self._timeout,
-            )
-        except (openai.APITimeoutError, asyncio.TimeoutError):
-            raise PassingError(f"no answer in {self._timeout:g} s", overloaded=True) from None
+            # A plain post to a whole address: what else the client offers, checked and typed values
+            # or putting the address together, costs more than all the rest.
+            response = await client.post(self._address, body=body, cast_to=Response)
+            values = response.json()
+        except openai.APITimeoutError as error:
+            raise PassingError(str(error.__cause__)) from None
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             raise PassingError(self._clean(f"no connection: {cause!r}")) from None
@@ -178,31 +169,11 @@ class OpenAILanguageModel:
             raise self._judged(error) from None
         except ValueError as error:
             raise PassingError(self._clean(f"no JSON: {error}")) from None
-        seconds = time.monotonic() - began
+        seconds = response.extensions["seconds"]
         try:
-            choice, usage = values["choices"][0], values.get("usage") or {}
-            return Completion(
-                request.spec_id,
-                choice["message"].get("content") or "",
-                self.name,
-                finish_reason=choice.get("finish_reason") or "stop",
-                prompt_tokens=usage.get("prompt_tokens"),
-                completion_tokens=usage.get("completion_tokens"),
-                latency=seconds,
-            )
-        except (LookupError, TypeError, AttributeError):
-            raise PassingError(self._clean(f"no chat completion: {values}")) from None
-
-    def _body_for(self, request: Request) -> dict[str, Any]:
-        asked = [request.spec_id, request.system, request.user, request.attempt]
-        digest = hashlib.blake2b(json.dumps(asked).encode(), digest_size=8).digest()
-        seed = int.from_bytes(digest, "big") % 2**31
-        messages = [
-            {"role": "system", "content": request.system},
-            {"role": "user", "content": request.user},
-        ]
-        body = {**self._body, "seed": seed, "messages": messages, **self._extra}
-        return {name: value for name, value in body.items() if value is not None}
+            return read_chat(values, request.spec_id, self.name, seconds)
+        except ValueError as error:
+            raise PassingError(self._clean(str(error))) from None
 
     def _judged(self, error: "APIStatusError") -> Exception:
         """Return what an HTTP error means: one that may heal, or the user's one message."""
@@ -216,11 +187,10 @@ class OpenAILanguageModel:
         elif status == 404:
             problem = "The server knows no such model, or no such address."
             remedy = "check the model's name, and base_url: it mostly ends in /v1"
-        elif status in (408, 409, 429) or status >= 500:
+        elif may_heal(status):
             wait = seconds_to_wait(error.response.headers.get("retry-after"))
             if wait <= _LONGEST_WAIT:
-                overloaded = status in (408, 429, 503, 504)
-                return PassingError(f"{status}: {said}", overloaded=overloaded, wait=wait)
+                return PassingError(f"{status}: {said}")
             problem = f"The server wants to be left alone for {wait / 60:.0f} minutes."
             remedy = "run again later"
         else:

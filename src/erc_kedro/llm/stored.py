@@ -104,7 +104,7 @@ class _Asked:
             last = rows[-1][0]
             self._store.run_many("DELETE FROM asked WHERE id = ?", [row[:1] for row in rows])
             for row in rows:
-                yield Completion(*row[1:])
+                yield replace(Completion(*row[1:]), stored=True)
 
     def missing(self) -> Iterator[Request]:
         """Yield the requests without a completion; of several that say the same, the first."""
@@ -115,7 +115,7 @@ class _Asked:
             last,
         ):
             last, request = rows[0]
-            yield Request(**json.loads(request))
+            yield Request.from_dict(json.loads(request))
 
     def count_missing(self) -> int:
         """Return how many requests have no completion yet."""

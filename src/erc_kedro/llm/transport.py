@@ -2,35 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from concurrent.futures import Future
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from queue import SimpleQueue
 from threading import Thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 _FIRST_LIMIT = 4
-_LONGEST_BACK_OFF = 8.0
+_FIRST_BACK_OFF, _LONGEST_BACK_OFF = 0.5, 8.0
 
 
 class PassingError(Exception):
-    """A failure that may heal by itself.
-
-    Args:
-        message: What happened.
-        overloaded: Whether it means that the server is asked for too much at a time.
-        wait: Seconds the server wants to be left alone by everybody.
-    """
-
-    def __init__(self, message: str, *, overloaded: bool = False, wait: float = 0.0) -> None:
-        super().__init__(message)
-        self.overloaded = overloaded
-        self.wait = wait
+    """A failure that may heal by itself."""
 
 
 class Pace:
@@ -50,44 +39,59 @@ class Pace:
         self._well = 0
         self._last_cut = 0.0
         self._quiet_until = 0.0
-        self._freed = asyncio.Condition()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn to ask; a `PassingError` raised within it sets the pace for all."""
-        async with self._freed:
-            await self._freed.wait_for(lambda: self._asking < self.limit)
-            self._asking += 1
+    async def turn(self) -> AsyncIterator[float]:
+        """Wait for a turn to ask; yield when it begins, by the monotonic clock."""
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.append(mine)
+        self._admit()
         try:
+            await mine
             while (rest := self._quiet_until - time.monotonic()) > 0:
                 await asyncio.sleep(rest)
-            began = time.monotonic()
-            yield
-            self._went_well()
-        except PassingError as error:
-            self._quiet_until = max(self._quiet_until, time.monotonic() + error.wait)
-            # One cut per burst: who asked before the last cut tells nothing new.
-            if error.overloaded and began >= self._last_cut:
-                self.limit = max(1, self.limit // 2)
-                self._well, self._last_cut = 0, time.monotonic()
-            raise
+            yield time.monotonic()
         finally:
-            self._asking -= 1
-            async with self._freed:
-                self._freed.notify(max(0, self.limit - self._asking))
+            if mine.done() and not mine.cancelled():
+                self._asking -= 1
+                self._admit()
 
-    def _went_well(self) -> None:
+    def went_well(self) -> None:
+        """Take note of an answer."""
         self._well += 1
         if not self._last_cut or self._well >= self.limit:
             self.limit, self._well = min(self._ceiling, self.limit + 1), 0
 
+    def overloaded(self, began: float) -> None:
+        """Take note that the server was asked for too much at a time, in a turn begun then."""
+        # One cut per burst: who asked before the last cut tells nothing new.
+        if began >= self._last_cut:
+            self.limit = max(1, self.limit // 2)
+            self._well, self._last_cut = 0, time.monotonic()
 
-async def persist(ask: Callable[[], Awaitable[Answer]], pace: Pace, max_retries: int) -> Answer:
+    def keep_quiet(self, seconds: float) -> None:
+        """Let nobody begin for so long."""
+        self._quiet_until = max(self._quiet_until, time.monotonic() + seconds)
+
+    def _admit(self) -> None:
+        while self._waiting and self._asking < self.limit:
+            if not (next_one := self._waiting.popleft()).done():  # it may be cancelled
+                self._asking += 1
+                next_one.set_result(None)
+
+
+async def persist(ask: Callable[[], Awaitable[Answer]], max_retries: int) -> Answer:
     """Return what `ask` returns, asking again after passing errors, each time after a longer wait.
 
     Raises:
         PassingError: The last one, if every retry ended in one.
     """
+    try:
+        return await ask()  # nearly all end here: what retries need is set up for the others alone
+    except PassingError as error:
+        failed = [error]
+
     from tenacity import (
         AsyncRetrying,
         retry_if_exception_type,
@@ -95,22 +99,23 @@ async def persist(ask: Callable[[], Awaitable[Answer]], pace: Pace, max_retries:
         wait_exponential_jitter,
     )
 
-    async def ask_in_turn() -> Answer:
-        async with pace.turn():
-            return await ask()
+    async def again() -> Answer:
+        if failed:
+            raise failed.pop()
+        return await ask()
 
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(PassingError),
         stop=stop_after_attempt(max_retries + 1),
-        wait=wait_exponential_jitter(initial=0.5, max=_LONGEST_BACK_OFF),
+        wait=wait_exponential_jitter(initial=_FIRST_BACK_OFF, max=_LONGEST_BACK_OFF),
         reraise=True,
     )
-    return await retrying(ask_in_turn)
+    return await retrying(again)
 
 
 def as_they_arrive(
     items: Iterable[Item],
-    answer: Callable[[Item], Awaitable[Answer]],
+    answer: Callable[[Item], Coroutine[Any, Any, Answer]],
     *,
     window: int,
     close: Callable[[], Awaitable[object]],
@@ -131,17 +136,38 @@ def as_they_arrive(
     """
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever, name="language-model", daemon=True)
-    done: SimpleQueue[Future[Answer]] = SimpleQueue()
-    under_way = 0
+    # Each thread wakes the other once for many: to change threads costs more than the rest here.
+    taken: deque[Item] = deque()
+    ended: list[asyncio.Task[Answer]] = []
+    done: SimpleQueue[list[asyncio.Task[Answer]]] = SimpleQueue()
+    under_way, ending = 0, False
 
-    async def answered(item: Item) -> Answer:
-        return await answer(item)
+    def begin() -> None:
+        while taken and not ending:
+            loop.create_task(answer(taken.popleft())).add_done_callback(end)
 
-    async def wind_up() -> None:
-        others = asyncio.all_tasks() - {asyncio.current_task()}
+    def end(task: asyncio.Task[Answer]) -> None:
+        # An error ends all here and now: the caller's thread may be busy with other answers.
+        if not task.cancelled() and task.exception() and not ending:
+            cancel_all()
+        ended.append(task)
+        if len(ended) == 1:
+            loop.call_soon(hand_over)
+
+    def hand_over() -> None:
+        done.put(ended.copy())
+        ended.clear()
+
+    def cancel_all() -> set[asyncio.Task[Any]]:
+        nonlocal ending
+        ending = True
+        others = asyncio.all_tasks(loop) - {asyncio.current_task(loop)}
         for task in others:
             task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
+        return others
+
+    async def wind_up() -> None:
+        await asyncio.gather(*cancel_all(), return_exceptions=True)
         await close()
         await loop.shutdown_asyncgens()
         await loop.shutdown_default_executor()
@@ -149,14 +175,18 @@ def as_they_arrive(
     try:
         thread.start()
         for item in items:
-            asyncio.run_coroutine_threadsafe(answered(item), loop).add_done_callback(done.put)
+            taken.append(item)
+            if len(taken) == 1:
+                loop.call_soon_threadsafe(begin)
             under_way += 1
             while under_way == window or not done.empty():
-                yield done.get().result()
-                under_way -= 1
+                for task in done.get():
+                    yield task.result()
+                    under_way -= 1
         while under_way:
-            yield done.get().result()
-            under_way -= 1
+            for task in done.get():
+                yield task.result()
+                under_way -= 1
     finally:
         try:
             asyncio.run_coroutine_threadsafe(wind_up(), loop).result()
@@ -164,6 +194,11 @@ def as_they_arrive(
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+
+def may_heal(status: int) -> bool:
+    """Return whether a request that a server answers so may be answered better later."""
+    return status in (408, 409, 429) or status >= 500
 
 
 def seconds_to_wait(retry_after: str | None) -> float:

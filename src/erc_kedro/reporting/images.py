@@ -43,8 +43,8 @@ def _rendered(figure: "Figure", **arguments: Any) -> bytes:
     settings: Any = {"svg.hashsalt": "erc_kedro", "svg.fonttype": "none"}
     with _SETTINGS_IN_USE, mpl.rc_context(settings):
         files = _FILES.setdefault(figure, {})
-        if not files:
-            figure.draw_without_rendering()
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
             figure.set_layout_engine("none")  # or every rendering would move things further
         if arguments["format"] not in files:
             target = io.BytesIO()

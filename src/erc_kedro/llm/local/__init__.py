@@ -1,0 +1,1 @@
+"""What the transformers back-end does in the process of its own: loading, decoding, sampling."""
