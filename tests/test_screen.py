@@ -118,3 +118,14 @@ def test_on_a_terminal_bars_show_counts_and_leave_only_the_lines() -> None:
     assert "of 100 texts" in text
     assert text.count("a line between") == 1
     assert text.rstrip().endswith("the end")
+
+
+def test_time_left_is_told_once_enough_is_done_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="erc_kedro.screen")
+    lines = Lines(every=0)
+    number = lines.start("writing", 100, "dialogues")
+    for amount in (0, 4, 1):
+        lines.advance(number, amount)
+    said = [record.getMessage() for record in caplog.records]
+    assert said[:2] == ["writing: 0 of 100 dialogues", "writing: 4 of 100 dialogues"]
+    assert said[2].startswith("writing: 5 of 100 dialogues, about 0 s left")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _STAGE_WIDTH = 23  # the longest: an arm's name and "training"
+_TELLING_SHARE = 0.05
 _REPORT_SECONDS = 15.0
 
 _working = threading.local()
@@ -122,6 +123,14 @@ def _new_progress() -> "Progress":
     )
 
 
+def _time_left(seconds: float, done: int, total: int) -> str:
+    """Say how long the rest takes, if enough is done to tell."""
+    if done < _TELLING_SHARE * total:
+        return ""
+    left = seconds / done * (total - done)
+    return f", about {left:.0f} s left" if left < 120 else f", about {left / 60:.0f} min left"
+
+
 class Lines:
     """A log line every so often, with counts and time left."""
 
@@ -147,15 +156,14 @@ class Lines:
             if now - work["said"] < self._every or work["done"] >= work["total"]:
                 return
             work["said"] = now
-        left = (now - work["began"]) / work["done"] * (work["total"] - work["done"])
         stage = getattr(_working, "stage", None) or ""
         logger.info(
-            "%s%s of %s %s, about %s left",
+            "%s%s of %s %s%s",
             "" if stage.endswith(work["what"]) else f"{work['what']}: ",
             f"{work['done']:,}",
             f"{work['total']:,}",
             work["unit"],
-            f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min",
+            _time_left(now - work["began"], work["done"], work["total"]),
         )
 
     def stop(self, number: int) -> None:

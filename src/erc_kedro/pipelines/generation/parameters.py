@@ -33,9 +33,9 @@ class BudgetParameters(ParameterGroup):
         cost: Money, by the prices.
     """
 
-    requests_per_dialogue: Annotated[float, Field(ge=1)] | None
-    tokens: NonNegativeInt | None
-    cost: NonNegativeFloat | None
+    requests_per_dialogue: Annotated[float, Field(ge=1)] | None = 3.0
+    tokens: NonNegativeInt | None = None
+    cost: NonNegativeFloat | None = None
 
     def for_plan(self, n_dialogues: int, prices: Prices) -> Budget:
         """Return the budget of a plan of so many dialogues."""
@@ -53,9 +53,9 @@ class DemonstrationParameters(ParameterGroup):
         encoder: What likeness to the scenario is measured with; as in encoding.
     """
 
-    n: NonNegativeInt
-    turns: Annotated[int, Field(ge=2)]
-    encoder: str
+    n: NonNegativeInt = 3
+    turns: Annotated[int, Field(ge=2)] = 4
+    encoder: str = "embedded"
 
 
 class GenerationParameters(ParameterGroup):
@@ -85,13 +85,13 @@ class GenerationParameters(ParameterGroup):
     min_turns: PositiveInt
     max_turns: PositiveInt
     template: str
-    demonstrations: DemonstrationParameters
-    ask_again: NonNegativeInt
-    budget: BudgetParameters
-    prices: PriceParameters
+    demonstrations: DemonstrationParameters = DemonstrationParameters()
+    ask_again: NonNegativeInt = 1
+    budget: BudgetParameters = BudgetParameters()
+    prices: PriceParameters = PriceParameters()
     speech_register: str
     definitions: dict[str, str]
-    narratives: bool
+    narratives: bool = False
     attributes: dict[str, list[str]]
 
     @model_validator(mode="after")
