@@ -1,6 +1,7 @@
 """The account adds up."""
 
 import json
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ def run(n, seed, weights, prices, stored=lambda number: False):
         account.open_round(len(candidates))
         for candidate in candidates:
             made = answer(candidate, kind_of(candidate))
-            made = type(made)(**{**vars(made), "stored": stored(number)})
+            made = replace(made, stored=stored(number))
             account.add(made, {refusal.rule for refusal in rounds.judge(candidate, made)})
             number += 1
     return account, rounds, specs
@@ -57,3 +58,17 @@ def test_a_shortfall_says_how_many_of_which_strategy_and_why():
     assert "balanced" in account.shortfall() or "faithful" in account.shortfall()
     assert "held_out_overlap" in account.last_round()
     assert account.total().startswith("0 of 4 planned dialogues are there: 12 requests")
+
+
+def test_of_a_bank_there_is_nothing_to_tell():
+    specs = plan(3)
+    rounds = rounds_of(specs, elsewhere=False)
+    account = Account(rounds, specs, Prices())
+    for candidates in rounds:
+        account.open_round(len(candidates))
+        for candidate in candidates:
+            made = replace(answer(candidate, "good", tokens=None), stored=True)
+            account.add(made, {refusal.rule for refusal in rounds.judge(candidate, made)})
+    assert account.numbers() == {}
+    assert account.last_round() == ""
+    assert account.report("bank")["this_run"]["requests"] == 0

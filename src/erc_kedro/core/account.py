@@ -44,7 +44,12 @@ class Account:
             self._accepted_now += not rules
 
     def numbers(self) -> dict[str, float]:
-        """Return what is known so far as flat metrics; what is unknown is left out."""
+        """Return what is known so far as flat metrics; what is unknown is left out.
+
+        Of dialogues from a bank, which nobody was asked for, there is nothing to tell.
+        """
+        if not self._now.requests and self._rounds.spent.tokens is None:
+            return {}
         minutes = (monotonic() - self._began) / 60
         values = {
             "requests": self._rounds.spent.requests,

@@ -94,6 +94,7 @@ class Telling:
 
     def after(self, units: int, *, at_once: bool = False) -> None:
         """Tell the numbers after so many units, if it is time, or at once."""
-        if _listener and (at_once or monotonic() - self._last >= TELL_SECONDS):
+        due = at_once or monotonic() - self._last >= TELL_SECONDS
+        if _listener and due and (numbers := self._numbers()):
             self._last = monotonic()
-            _listener(self._numbers(), units)
+            _listener(numbers, units)
