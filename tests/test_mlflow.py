@@ -137,11 +137,12 @@ def test_an_arms_model_is_the_ensemble_of_its_seeds_and_carries_its_scores(
     assert accuracy == pytest.approx(metrics["metrics"]["accuracy"]["mean"], abs=0.2)
 
 
-def test_the_augmented_arms_model_is_registered_when_parameters_say_so(project: Project) -> None:
+def test_the_augmented_arms_model_is_registered_when_parameters_say_so(copied: Project) -> None:
     from mlflow import MlflowClient
 
-    project.run("augment_meld", {"meld": {"experiment": {"register_model": True}}})
-    client = MlflowClient(project.store)
+    chosen = {"namespaces": ["meld.augmented", "meld.real_only", "meld.evaluation"]}
+    copied.run("augment_meld", {"meld": {"experiment": {"register_model": True}}}, **chosen)
+    client = MlflowClient(copied.store)
     [registered] = client.search_registered_models()
     assert registered.name == "meld-sample"  # no sample result is taken for one on the corpus
     [version] = client.search_model_versions("name = 'meld-sample'")

@@ -40,7 +40,7 @@ def test_it_runs_and_writes_nothing(
         timeout=120,
         km=AsyncKernelManager(kernel_name="python3", kernel_spec_manager=kernels),
         resources={"metadata": {"path": str(project.path / started_in)}},
-    ).execute()
+    ).execute(cleanup_kc=True)  # or the kernel, ours, would be left
 
     assert files(project.path / "data") == before
     said = json.dumps(notebook.cells)

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from kedro.runner import ThreadRunner
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import ARMS
 from tests.conftest import Project
 from tests.modelling.conftest import save_bert
@@ -118,30 +120,34 @@ def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project,
     assert weights["synthetic"] == [0.5]
 
 
+@pytest.mark.usefixtures("untracked")
 def test_a_second_run_keeps_what_nothing_changed_for_and_gives_the_same_comparison(
-    finished: tuple[Project, Any], project: Project
+    finished: tuple[Project, Any], copied: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = finished[0].read("08_reporting/meld/comparison.json")
-    project.run("augment_meld")
-    assert project.read("08_reporting/meld/comparison.json") == first
-    said = project.kedro("run", "--pipelines=augment_meld", "--env=test").stderr
-    assert project.read("08_reporting/meld/comparison.json") == first
-    assert said.count("2 classifiers kept: nothing they depend on changed") == len(ARMS)
-    assert " encoded" not in said
-    changed = "--params=meld.augmented.loss_weight=0.25"
-    said = project.kedro("run", "--pipelines=augment_meld", "--env=test", changed).stderr
-    trained = [line for line in said.splitlines() if "trained" in line]
+    copied.run("augment_meld")
+    assert copied.read("08_reporting/meld/comparison.json") == finished[0].read(
+        "08_reporting/meld/comparison.json"
+    )
+    kept = "2 classifiers kept: nothing they depend on changed"
+    assert caplog.messages.count(kept) == len(ARMS)
+    assert " encoded" not in caplog.text
+    caplog.clear()
+    changed = {"meld": {"augmented": {"loss_weight": 0.25}}}
+    copied.run("augment_meld", changed, to_nodes=[f"meld.{arm}.training.train" for arm in ARMS])
+    trained = [message for message in caplog.messages if "trained" in message]
     assert len(trained) == 2  # the oversampled arm's copies bear the same weight
-    assert all("training set changed" in line for line in trained)
-    store = project.path / "data/04_feature/store"
-    kept = finished[0].path / "data/04_feature/store"
-    sizes = [sum(f.stat().st_size for f in place.rglob("matrix.f32")) for place in (store, kept)]
+    assert all("training set changed" in message for message in trained)
+    assert caplog.messages.count(kept) == 2
+    stores = [own.path / "data/04_feature/store" for own in (copied, finished[0])]
+    sizes = [sum(f.stat().st_size for f in place.rglob("matrix.f32")) for place in stores]
     assert sizes[0] == sizes[1]
 
 
+@pytest.mark.usefixtures("untracked")
 def test_a_smaller_real_fraction_is_shared_by_all_arms(project: Project) -> None:
     params = {"meld": {"experiment": {"real_fraction": 0.5, "n_seeds": 2}}}
-    project.run("augment_meld", params)
+    ends = [f"meld.{arm}.training.train" for arm in ("oversampled", "augmented")]
+    project.run("augment_meld", params, to_nodes=ends)
     real = pd.read_parquet(project.path / "data/05_model_input/meld/real_train.parquet")
     drawn = real.groupby("seed")["dialogue_id"].agg(set)
     assert [len(ids) for ids in drawn] == [60, 60]
@@ -152,10 +158,10 @@ def test_a_smaller_real_fraction_is_shared_by_all_arms(project: Project) -> None
         )
         own = table[(table["source"] == "real") & ~table["dialogue_id"].str.contains("#")]
         assert own.groupby("seed")["dialogue_id"].agg(set).tolist() == drawn.tolist()
-    history = pd.read_parquet(
-        project.path / "data/06_models/meld/augmented/training_history.parquet"
-    )
-    assert history["step"].max() == 12
+        history = pd.read_parquet(
+            project.path / f"data/06_models/meld/{arm}/training_history.parquet"
+        )
+        assert history["step"].max() == 12
 
 
 def test_the_fine_tuned_encoder_is_switched_on_by_parameters(
@@ -174,44 +180,37 @@ def test_the_fine_tuned_encoder_is_switched_on_by_parameters(
 
 
 def test_threads_give_the_same_comparison(finished: tuple[Project, Any], project: Project) -> None:
-    done = project.kedro("run", "--pipelines=augment_meld", "--env=test", "--runner=ThreadRunner")
-    assert done.returncode == 0, done.stderr
+    project.run("augment_meld", runner=ThreadRunner())
     first = finished[0].read("08_reporting/meld/comparison.json")
     assert project.read("08_reporting/meld/comparison.json") == first
-    assert {run.info.status for run in project.runs()} == {"FINISHED"}
+    assert [run.info.status for run in project.runs()] == ["FINISHED"] * 5
 
 
 def test_a_run_without_a_pipelines_name_augments_the_first_corpus(project: Project) -> None:
-    done = project.kedro("run", "--env=test", "--to-nodes=meld.ingestion.split_corpus")
-    assert done.returncode == 0, done.stderr
+    project.run(None, to_nodes=["meld.ingestion.split_corpus"])
     [run] = project.runs()
     assert run.info.status == "FINISHED"
     assert run.data.tags["corpus"] == "meld"
 
 
 def test_one_arm_runs_alone_and_scores_of_another_experiment_are_not_compared(
-    project: Project,
+    copied: Project, caplog: pytest.LogCaptureFixture
 ) -> None:
-    project.run("augment_meld")
-    before = project.read("08_reporting/meld/comparison.json")
-    parts = ("run", "--pipelines=augment_meld", "--env=test")
-    alone = project.kedro(*parts, "--namespaces=meld.augmented")
-    assert alone.returncode == 0, alone.stderr
-    assert "meld.augmented: weighted F1" in alone.stderr
-    assert "Of an earlier run: comparison.json, the result table, the report" in alone.stderr
-    again = project.kedro(*parts, "--namespaces=meld.evaluation")
-    assert again.returncode == 0, again.stderr
-    assert "Of an earlier run: the report." in again.stderr
-    provenance = json.loads(project.read("08_reporting/meld/provenance.json"))
+    before = copied.read("08_reporting/meld/comparison.json")
+    copied.run("augment_meld", namespaces=["meld.augmented"])
+    assert "meld.augmented: weighted F1" in caplog.text
+    assert "Of an earlier run: comparison.json, the result table, the report" in caplog.text
+    caplog.clear()
+    copied.run("augment_meld", namespaces=["meld.evaluation"])
+    assert "Of an earlier run: the report." in caplog.text
+    provenance = json.loads(copied.read("08_reporting/meld/provenance.json"))
     assert provenance["kedro_command"] == "kedro run --pipelines=augment_meld --env=test"
     assert [part.split("--namespaces=")[1] for part in provenance["parts"]] == [
         "meld.augmented",
         "meld.evaluation",
     ]
-    assert project.read("08_reporting/meld/comparison.json") == before
-    other = project.kedro(
-        *parts, "--namespaces=meld.evaluation", "--params=meld.experiment.real_fraction=0.5"
-    )
-    assert other.returncode != 0
-    assert "An arm's scores are of another experiment" in other.stderr
-    assert project.read("08_reporting/meld/comparison.json") == before
+    assert copied.read("08_reporting/meld/comparison.json") == before
+    other = {"meld": {"experiment": {"real_fraction": 0.5}}}
+    with pytest.raises(UserError, match="An arm's scores are of another experiment"):
+        copied.run("augment_meld", other, namespaces=["meld.evaluation"])
+    assert copied.read("08_reporting/meld/comparison.json") == before

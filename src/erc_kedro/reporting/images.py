@@ -41,11 +41,12 @@ def _rendered(figure: "Figure", **arguments: Any) -> bytes:
     import matplotlib as mpl
 
     settings: Any = {"svg.hashsalt": "erc_kedro", "svg.fonttype": "none"}
+    settings |= {"figure.autolayout": False, "figure.constrained_layout.use": False}
     with _SETTINGS_IN_USE, mpl.rc_context(settings):
         files = _FILES.setdefault(figure, {})
         if engine := figure.get_layout_engine():
             engine.execute(figure)
-            figure.set_layout_engine("none")  # or every rendering would move things further
+            figure.set_layout_engine(None)  # or every rendering would draw twice, and move things
         if arguments["format"] not in files:
             target = io.BytesIO()
             figure.savefig(target, **arguments)
