@@ -18,7 +18,7 @@ import pytest
 from kedro.framework.cli.utils import _split_params
 
 from erc_kedro.corpora import CORPORA
-from tests.conftest import ROOT, Project, make_project
+from tests.conftest import ROOT, Project
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -175,8 +175,8 @@ def python(project: Project, *arguments: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_corpus_is_added_as_the_page_says(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
+def test_a_corpus_is_added_as_the_page_says(new_project: Project, tmp_path: Path) -> None:
+    project = new_project
     unwanted = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "src/erc_kedro", project.path / "src/erc_kedro", ignore=unwanted)
     folder = tmp_path / "folder"
@@ -215,8 +215,11 @@ def made_corpus(folder: Path) -> dict[str, str]:
     return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.glob("*.csv")}
 
 
-def test_own_dialogues_are_used_as_the_page_says(tmp_path: Path) -> None:
-    project = make_project(tmp_path / "project")
+def test_own_dialogues_are_used_as_the_page_says(
+    new_project: Project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = new_project
+    monkeypatch.chdir(project.path)
     write_blocks("your_own_data.md", project)
     rows = [
         (str(number), speaker, text.format(number=number), emotion)
@@ -232,8 +235,9 @@ def test_own_dialogues_are_used_as_the_page_says(tmp_path: Path) -> None:
     pd.DataFrame(rows, columns=columns).to_csv(project.path / "dialogues.csv", index=False)
 
     assert "12 dialogues" in python(project, "table_to_bank.py", "dialogues.csv", "my_bank")
-    said = python(project, "-m", "kedro", "run", "--pipeline=generate_meld")
-    assert "11 of 12 synthetic dialogues accepted, 1 refused, 1 placeholder" in said
+    project.run("generate_meld", env="local")
+    said = "11 of 12 synthetic dialogues accepted, 1 candidates refused, 1 placeholder"
+    assert said in caplog.text
     refused = pd.read_parquet(project.path / "data/03_primary/meld/refused_dialogues.parquet")
     assert set(refused["dialogue_id"]) == {"mine-3"}
     assert refused["reasons"].str.startswith("placeholder: ").all()
