@@ -3,14 +3,13 @@
 import random
 import signal
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from erc_kedro.llm.store import CompletionStore
 from erc_kedro.llm.stored import StoredLanguageModel
-from tests.llm.writer import Place, Writer, make_requests
+from tests.llm.writer import Place, Writer, make_requests, said
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -40,7 +39,7 @@ def test_killed_again_and_again_it_goes_on_and_ends_like_an_undisturbed_run(
     undisturbed.path.parent.mkdir(parents=True)
     wanted = undisturbed.complete(make_requests(n))
     got = place.complete(make_requests(n))
-    assert [asdict(c) for c in got] == [asdict(c) for c in wanted]
+    assert [said(c) for c in got] == [said(c) for c in wanted]
 
 
 def test_of_two_runs_at_once_the_second_waits_and_nothing_is_asked_twice(

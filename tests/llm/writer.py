@@ -38,6 +38,11 @@ class Writer:
             yield Completion(request.spec_id, text, self.name, "stop", 3, len(text), 0.5)
 
 
+def said(completion: Completion) -> dict[str, Any]:
+    """Return all that a completion says, but whether it was there before."""
+    return asdict(replace(completion, stored=False))
+
+
 def make_requests(n: int, **changes: Any) -> list[Request]:
     """Return n different requests."""
     own = {"template": "v1", "system": "Write."} | changes
@@ -81,5 +86,5 @@ if __name__ == "__main__":
     store, asked, n, pause, out = sys.argv[1:]
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     model = StoredLanguageModel(Writer(Path(asked), float(pause)), CompletionStore(store))
-    completions = {c.spec_id: asdict(c) for c in model.complete(make_requests(int(n)))}
+    completions = {c.spec_id: said(c) for c in model.complete(make_requests(int(n)))}
     Path(out).write_text(json.dumps(completions, sort_keys=True))
