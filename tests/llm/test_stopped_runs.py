@@ -46,11 +46,20 @@ def test_of_two_runs_at_once_the_second_waits_and_nothing_is_asked_twice(
     place: Place, tmp_path: Path
 ) -> None:
     n = 40
-    first = place.start(n, 0.05, tmp_path / "first.json")
+    first = place.start(n, 0.01, tmp_path / "first.json")
     while not place.asked():
-        time.sleep(0.01)
-    second = place.start(n, 0.05, tmp_path / "second.json")
-    said = [process.communicate()[1].splitlines() for process in (first, second)]
+        time.sleep(0.001)
+    first.send_signal(
+        signal.SIGSTOP
+    )  # so that it is at work however long the second takes to start
+    second = place.start(n, 0.01, tmp_path / "second.json")
+    assert second.stderr is not None
+    waits = second.stderr.readline()
+    first.send_signal(signal.SIGCONT)
+    said = [
+        first.communicate()[1].splitlines(),
+        [waits.strip(), *second.communicate()[1].splitlines()],
+    ]
     assert (first.returncode, second.returncode) == (0, 0)
     assert sorted(place.asked()) == sorted(f"s{i}" for i in range(n))
     assert said[0] == [f"0 of {n} there, {n} to write (none was asked before)"]
