@@ -8,8 +8,9 @@ import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from erc_kedro.core.experiment import ExperimentParameters
+from erc_kedro.core.experiment import ARMS, ExperimentParameters
 from erc_kedro.core.mixing import Recipe
+from erc_kedro.corpora import CORPORA
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 from erc_kedro.pipelines.validation.nodes import REFUSED_ROWS
@@ -25,21 +26,23 @@ def test_every_parameter_file_opens_with_the_command_that_uses_it(path: Path) ->
 
 
 @pytest.mark.parametrize("env", ["base", "test", "gpu"])
-def test_every_environment_gives_valid_parameters(project: Project, env: str) -> None:
-    bootstrap_project(project.path)
-    with KedroSession.create(project.path, env=env) as session:
+def test_every_environment_gives_valid_parameters(new_project: Project, env: str) -> None:
+    bootstrap_project(new_project.path)
+    with KedroSession.create(new_project.path, env=env) as session:
         params: dict[str, Any] = session.load_context().params
-    corpus = params["meld"]
-    assert isinstance(corpus["experiment"], ExperimentParameters)
-    assert isinstance(corpus["training"], TrainingParameters)
-    assert isinstance(corpus["generation"], GenerationParameters)
-    assert isinstance(corpus["augmented"], Recipe)
-    assert corpus["training"].classifier == ("finetuned" if env == "gpu" else "contextual")
-    n = 1
-    for table in corpus["generation"].tables.values():
-        assert len(set(table)) == len(table)
-        n *= len(table)
-    assert n > 5000
+    for name, corpus in CORPORA.items():
+        own = params[name]
+        assert isinstance(own["experiment"], ExperimentParameters)
+        assert isinstance(own["training"], TrainingParameters)
+        assert isinstance(own["generation"], GenerationParameters)
+        assert all(isinstance(own[arm], Recipe) for arm in ARMS)
+        assert own["training"].classifier == ("finetuned" if env == "gpu" else "contextual")
+        assert tuple(own["generation"].definitions) == corpus.label_set.emotions
+        n = 1
+        for table in own["generation"].tables.values():
+            assert len(set(table)) == len(table)
+            n *= len(table)
+        assert n > 5000
 
 
 def test_the_defaults_are_those_that_the_documentation_names() -> None:

@@ -1,6 +1,7 @@
 """What every language-model back-end keeps: one class, every back-end, each with its own specs."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import cache
@@ -203,28 +204,47 @@ class TestEveryBackEnd:
             assert all(set(spec.emotions) <= set(LABELS.emotions) for spec in stored)
 
 
+SIZES = {
+    "meld": {"balanced": 420, "faithful": 180},
+    "emorynlp": {"balanced": 160, "faithful": 160},
+    "iemocap": {"balanced": 160, "faithful": 160},
+}
+
+
+@pytest.mark.parametrize("corpus", SIZES)
+class TestEveryShippedBank:
+    def test_holds_both_strategies_with_the_label_set_of_its_corpus(self, corpus: str) -> None:
+        stored = open_language_model("bank", {"corpus": corpus}).stored_specs or ()
+        assert Counter(spec.strategy for spec in stored) == SIZES[corpus]
+        for spec in stored:
+            CORPORA[corpus].label_set.codes(spec.emotions, where=spec.id)
+
+    def test_every_dialogue_passes_every_rule(self, corpus: str) -> None:
+        bank = open_language_model("bank", {"corpus": corpus})
+        stored = {spec.id: spec for spec in bank.stored_specs or ()}
+        asked = [Request(spec_id, "", "", "") for spec_id in stored]
+        verdicts = refusals(
+            [parse_completion(completion) for completion in bank.complete(asked)],
+            stored,
+            CORPORA[corpus].label_set,
+            held_out=TextIndex([]),
+            train=TextIndex([]),
+            max_words=80,
+        )
+        assert len(verdicts) == sum(SIZES[corpus].values())
+        assert {spec_id: found for spec_id, found in verdicts.items() if found} == {}
+
+    def test_balanced_is_what_the_card_says(self, corpus: str) -> None:
+        stored = open_language_model("bank", {"corpus": corpus}).stored_specs or ()
+        balanced = [e for spec in stored if spec.strategy == "balanced" for e in spec.emotions]
+        shares = CORPORA[corpus].label_set.shares(balanced)
+        assert np.ptp(shares) < (0.09 if corpus == "meld" else 0.002)
+
+
 class TestTheShippedBank:
     @pytest.fixture(scope="class")
     def bank(self) -> LanguageModel:
         return open_language_model("bank", {"corpus": "meld"})
-
-    def test_holds_both_strategies(self, bank: LanguageModel) -> None:
-        assert bank.stored_specs is not None
-        strategies = [spec.strategy for spec in bank.stored_specs]
-        assert strategies.count("balanced") == 420
-        assert strategies.count("faithful") == 180
-
-    def test_every_dialogue_passes_every_rule(self, bank: LanguageModel) -> None:
-        stored = {spec.id: spec for spec in bank.stored_specs or ()}
-        dialogues = [
-            parse_completion(c) for c in bank.complete(request_for(s) for s in stored.values())
-        ]
-        nothing = TextIndex([])
-        verdicts = refusals(
-            dialogues, stored, LABELS, held_out=nothing, train=nothing, max_words=80
-        )
-        assert len(verdicts) == len(stored)
-        assert {spec_id: found for spec_id, found in verdicts.items() if found} == {}
 
     def test_hardly_a_dialogue_overlaps_the_sample(self, bank: LanguageModel) -> None:
         raw = read_raw(MELD, Path("/nowhere"))

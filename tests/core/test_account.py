@@ -56,6 +56,7 @@ def test_a_shortfall_says_how_many_of_which_strategy_and_why():
     assert rounds.accepted == 0
     assert "the budget of requests is spent" in account.shortfall()
     assert "balanced" in account.shortfall() or "faithful" in account.shortfall()
+    assert "refused on the way: 12 held_out_overlap" in account.shortfall()
     assert "held_out_overlap" in account.last_round()
     assert account.total().startswith("0 of 4 planned dialogues are there: 12 requests")
 
@@ -63,7 +64,7 @@ def test_a_shortfall_says_how_many_of_which_strategy_and_why():
 def test_of_a_bank_there_is_nothing_to_tell():
     specs = plan(3)
     rounds = rounds_of(specs, elsewhere=False)
-    account = Account(rounds, specs, Prices())
+    account = Account(rounds, specs, Prices(), asks=False)
     for candidates in rounds:
         account.open_round(len(candidates))
         for candidate in candidates:

@@ -1,13 +1,14 @@
 import os
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from erc_kedro.core.dialogue import words
 from erc_kedro.core.overlap import NearDuplicates, TextIndex, copy_key, ngrams
+from erc_kedro.corpora import CORPORA
+from erc_kedro.corpora.folder import read_raw
 
 SENTENCE = "one two three four five six seven eight nine ten"
 
@@ -107,17 +108,11 @@ def _real_data() -> Path:
 @pytest.fixture(scope="module")
 def emorynlp_overlaps() -> list[bool]:
     folder = _real_data()
-    held_out = TextIndex(
-        text
-        for split in ("dev", "test")
-        for text in pd.read_csv(
-            folder / "meld" / f"{split}_sent_emo.csv", encoding="utf-8", keep_default_na=False
-        )["Utterance"]
+    meld, emorynlp = (
+        read_raw(CORPORA[name], folder / name).splits for name in ("meld", "emorynlp")
     )
-    train = pd.read_csv(
-        folder / "emorynlp" / "emorynlp_train_final.csv", encoding="utf-8", keep_default_na=False
-    )
-    scenes = train.groupby(["Season", "Episode", "Scene_ID"], sort=False)["Utterance"]
+    held_out = TextIndex(text for split in ("dev", "test") for text in meld[split]["text"])
+    scenes = emorynlp["train"].groupby("dialogue_id", sort=False)["text"]
     return [held_out.overlaps(list(texts)) for _, texts in scenes]
 
 

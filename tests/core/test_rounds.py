@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.overlap import TextIndex
 from erc_kedro.core.prompts import FAILED, Completion
-from erc_kedro.core.rounds import Candidate, Elsewhere, Rounds, in_order
+from erc_kedro.core.rounds import NO_ANSWER, Candidate, Elsewhere, Rounds, in_order
 from erc_kedro.core.rules import Judge
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.core.spending import PILOT, Budget, Prices
@@ -135,7 +135,7 @@ def test_every_planned_dialogue_is_accepted_once_or_given_up_with_a_reason(
 def test_nothing_is_asked_twice_and_no_scenario_is_told_twice(n, seed, weights, ask_again):
     specs = plan(n, seed)
     seen = run(rounds_of(specs, ask_again=ask_again), whims(seed, weights))
-    ids = [candidate.spec.id for candidate, *_ in seen]
+    ids = [candidate.spec.id for candidate, _, rules in seen if rules != {NO_ANSWER}]
     assert len(set(ids)) == len(ids)
 
     def scenario(spec):
@@ -202,7 +202,59 @@ def test_a_request_that_got_no_answer_is_asked_as_it_was():
     kinds = iter(["failed", "failed", "good"])
     rounds = rounds_of([spec], ask_again=1)
     assert len(run(rounds, lambda _: next(kinds))) == 2
-    assert rounds.given_up == {"p0": "unparseable"}
+    assert rounds.given_up == {"p0": "no_answer"}
+
+
+def test_missing_answers_leave_no_trace_in_what_is_accepted():
+    specs = plan(6, seed=2)
+    weights = [6, 1, 1, 1, 0, 0, 1]
+    undisturbed = run(rounds_of(specs), whims(3, weights))
+    failed_once: set[str] = set()
+
+    def kind_of(candidate: Candidate) -> str:
+        if candidate.spec.id.endswith(("0", "3")) and candidate.spec.id not in failed_once:
+            failed_once.add(candidate.spec.id)
+            return "failed"
+        return whims(3, weights)(candidate)
+
+    disturbed = run(rounds_of(specs), kind_of)
+    accepted = [
+        {c.spec.id: completion.text for c, completion, rules in seen if not rules}
+        for seen in (undisturbed, disturbed)
+    ]
+    assert failed_once
+    assert accepted[0] == accepted[1]
+
+
+def test_outages_and_refusals_are_counted_apart():
+    [spec] = plan(1)
+    kinds = iter(["off_plan", "off_plan", "failed", "good"])
+    rounds = rounds_of([spec], ask_again=1)
+    run(rounds, lambda _: next(kinds))
+    assert rounds.accepted == 1
+
+
+def test_a_model_of_which_nothing_is_accepted_is_not_asked_on():
+    rounds = rounds_of(plan(40), Budget(requests=200), ask_again=3)
+    with pytest.raises(UserError, match="unparseable 40") as caught:
+        run(rounds, lambda _: "no_json")
+    assert "nothing that the rules accept" in str(caught.value)
+    assert rounds.spent.requests == 40
+
+
+@pytest.mark.parametrize("bound", [{"tokens": 0}, {"cost": 0.0}, {"requests": 0}])
+def test_a_budget_of_nothing_asks_nothing(bound):
+    rounds = rounds_of(plan(3), Budget(prices=Prices(1.0, 1.0), **bound))
+    assert run(rounds, lambda _: "good") == []
+    assert len(rounds.given_up) == 3
+
+
+def test_missing_answers_do_not_stretch_a_budget_of_tokens():
+    specs = [replace(spec, id=f"p{i}") for i, spec in enumerate(plan(8) * 100)]
+    rounds = Rounds(specs, judge(), budget=Budget(tokens=4000), ask_again=0, elsewhere=None)
+    run(rounds, lambda c: "good" if int(c.plan_id[1:]) % 10 == 0 or rounds.spent.requests > 49
+        else "failed")  # fmt: skip
+    assert rounds.spent.tokens == 4000
 
 
 def test_stored_dialogues_have_one_round():

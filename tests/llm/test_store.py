@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import Completion, Request
+from erc_kedro.llm.protocol import HoldsNothing
 from erc_kedro.llm.store import CompletionStore
 from erc_kedro.llm.stored import StoredLanguageModel
 from tests.llm.writer import Place, Writer, make_requests
 
 
-class Answering:
+class Answering(HoldsNothing):
     """Answers with given completions, the last first."""
 
     name, stored_specs, settings = "given", None, {"model": "given"}
@@ -64,7 +65,7 @@ def test_what_was_written_comes_back_from_the_store(
         ({"user": "Of cats."}, {}, "requests changed"),
         ({"attempt": 1}, {}, "attempt changed (0 → 1)"),
         ({}, {"model": "b"}, "model changed (a → b)"),
-        ({}, {"sampling": {"temperature": 0.5}}, "sampling changed"),
+        ({}, {"sampling": {"temperature": 0.5, "top_p": 1}}, "temperature changed (0.7 → 0.5)"),
         ({}, {"schema": True}, "schema changed"),
         ({"template": "v2"}, {"model": "b"}, "template changed (v1 → v2), model changed (a → b)"),
     ],

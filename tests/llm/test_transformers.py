@@ -190,7 +190,9 @@ def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
 
 
 class TestProcess:
-    def test_answers_all_and_is_gone(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_answers_all_stays_for_more_and_is_gone_when_closed(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         caplog.set_level(logging.INFO, logger="erc_kedro.llm")
         model, requests = (
             TransformersLanguageModel(str(tiny_llama()), batch_size=2),
@@ -201,8 +203,20 @@ class TestProcess:
         assert all(keeps_to_plan(completion, requests) for completion in completions)
         assert {c.model for c in completions} == {model.name}
         assert {c.spec_id: c.text for c in completions} == texts(open_writer(), requests)
+        [worker] = workers()
+        assert list(model.complete(requests)) == completions  # without loading it again
+        assert workers() == [worker]
+        model.close()
         assert not workers()
-        assert "loading" in caplog.text and "2 dialogues at a time" in caplog.text
+        model.close()
+        assert caplog.text.count("loading") == caplog.text.count("2 dialogues at a time") == 1
+
+    def test_forgotten_it_is_gone(self) -> None:
+        model = TransformersLanguageModel(str(tiny_llama()), batch_size=2, max_tokens=5)
+        list(model.complete(make_requests(2)))
+        assert len(workers()) == 1
+        del model
+        assert not workers()
 
     def test_closed_early_it_is_gone_and_drew_no_more_than_it_needed(self) -> None:
         drawn = []

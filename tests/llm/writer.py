@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from erc_kedro.core.prompts import Completion, Request
+from erc_kedro.llm.protocol import HoldsNothing
 from erc_kedro.llm.store import CompletionStore
 from erc_kedro.llm.stored import StoredLanguageModel
 from tests.conftest import ROOT
 
 
-class Writer:
+class Writer(HoldsNothing):
     """Answers one request after the other, each with a text that depends on what was asked."""
 
     stored_specs = None

@@ -18,10 +18,18 @@ class Account:
         rounds: Whose account this is.
         planned: All planned specs.
         prices: Of tokens.
+        asks: Whether anybody is asked at all: nobody is for the dialogues of a bank.
     """
 
-    def __init__(self, rounds: Rounds, planned: Sequence[DialogueSpec], prices: Prices) -> None:
-        self._rounds, self._planned, self._prices = rounds, planned, prices
+    def __init__(
+        self,
+        rounds: Rounds,
+        planned: Sequence[DialogueSpec],
+        prices: Prices,
+        *,
+        asks: bool = True,
+    ) -> None:
+        self._rounds, self._planned, self._prices, self._asks = rounds, planned, prices, asks
         self._began = monotonic()
         self._now = Spending()  # what this run asked for; the rounds count stored ones too
         self._accepted_now = self._repaired = 0
@@ -46,9 +54,9 @@ class Account:
     def numbers(self) -> dict[str, float]:
         """Return what is known so far as flat metrics; what is unknown is left out.
 
-        Of dialogues from a bank, which nobody was asked for, there is nothing to tell.
+        If nobody is asked, there is nothing to tell.
         """
-        if not self._now.requests and self._rounds.spent.tokens is None:
+        if not self._asks:
             return {}
         minutes = (monotonic() - self._began) / 60
         values = {
@@ -108,7 +116,7 @@ class Account:
             parts.append(f"{spent['prompt_tokens']:,} prompt tokens")
             parts.append(f"{spent['completion_tokens']:,} completion tokens")
         if spent["cost"] is not None:
-            parts.append(f"cost {spent['cost']:.4g} ({now['cost'] or 0:.4g} in this run)")
+            parts.append(f"cost {spent['cost']:.4g} ({now['cost']:.4g} in this run)")
         there = f"{self._rounds.accepted:,} of {len(self._planned):,} planned dialogues are there"
         return f"{there}: {', '.join(parts)}"
 
@@ -118,7 +126,9 @@ class Account:
         by_cause = Counter(
             (strategies[spec_id], why) for spec_id, why in self._rounds.given_up.items()
         )
-        return "; ".join(f"{n} {strategy}: {why}" for (strategy, why), n in by_cause.most_common())
+        causes = [f"{n} {strategy}: {why}" for (strategy, why), n in by_cause.most_common()]
+        refused = ", ".join(f"{n} {rule}" for rule, n in self._rounds.refused.most_common())
+        return "; ".join(causes) + (f" (refused on the way: {refused})" if causes else "")
 
     def _costs(self, spent: Spending) -> dict[str, Any]:
         return {

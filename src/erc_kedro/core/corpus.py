@@ -1,4 +1,4 @@
-"""What a corpus is, and what reading one yields."""
+"""What a corpus is, in which layouts its files come, and what reading one yields."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -16,27 +16,64 @@ CorpusSource = Literal["official", "sample"]
 
 
 @dataclass(frozen=True)
+class Layout:
+    """One way in which a corpus's files come: which they are, and how to read them.
+
+    Attributes:
+        name: What messages call it.
+        files: Paths or glob patterns relative to the raw folder; each must match a file.
+        read: Reads a folder to a dialogue table and a list of findings per split.
+        checksums: File name to SHA-256 of the official file; without any, nothing is checked
+            (as for data under licence).
+    """
+
+    name: str
+    files: tuple[str, ...]
+    read: Callable[[Path], Mapping[str, tuple[pd.DataFrame, list[str]]]] = field(repr=False)
+    checksums: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def file_per_split(
+    name: str,
+    files: Mapping[str, str],
+    read: Callable[[Path, str], tuple[pd.DataFrame, list[str]]],
+    checksums: Mapping[str, str] | None = None,
+) -> Layout:
+    """Return the layout of a corpus that has one file for each split.
+
+    Args:
+        name: What messages call it.
+        files: Split to file name.
+        read: Reads one split's file, of the split named, to a dialogue table and findings.
+        checksums: File name to SHA-256 of the official file, if it is known.
+    """
+
+    def read_folder(folder: Path) -> dict[str, tuple[pd.DataFrame, list[str]]]:
+        return {split: read(folder / file, split) for split, file in files.items()}
+
+    return Layout(name, tuple(files.values()), read_folder, checksums or {})
+
+
+@dataclass(frozen=True)
 class Corpus:
-    """A real benchmark: its label set, its files, and how to read one split.
+    """A real benchmark: its label set, and its files in one or more layouts.
 
     Attributes:
         name: The corpus's name; also its Kedro namespace.
         label_set: Its emotions in their fixed order.
-        files: Split name to file name, as officially released.
-        checksums: File name to SHA-256 of the official file.
-        address: Folder address the official files are downloaded from.
+        layouts: The ways in which its files come; of several complete ones the first is read.
         licence: Under which terms the official files come.
-        read: Reads one split's file to a dialogue table and a list of findings.
+        address: Folder address the first layout's files are downloaded from, if anybody may.
+        obtain: Page where the files are asked for, if they cannot be downloaded.
         sample: Folder of the sample that ships with the package, if there is one.
     """
 
     name: str
     label_set: LabelSet
-    files: Mapping[str, str]
-    checksums: Mapping[str, str]
-    address: str
+    layouts: tuple[Layout, ...]
     licence: str
-    read: Callable[[Path, str], tuple[pd.DataFrame, list[str]]] = field(repr=False)
+    address: str | None = None
+    obtain: str | None = None
     sample: Path | None = None
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from erc_kedro.core.dialogue import Turn
-from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.labels import OTHER, LabelSet
 from erc_kedro.core.specs import DialogueSpec
 
 SHORTLIST = 8
@@ -33,7 +33,8 @@ def cut_excerpts(train_dialogues: pd.DataFrame, n_turns: int) -> list[Excerpt]:
 
     Args:
         train_dialogues: A dialogue table: of train, and of nothing else.
-        n_turns: Turns of an excerpt; a rest of one turn is left out.
+        n_turns: Turns of an excerpt; a rest of one turn is left out, and an excerpt with a turn
+            of `labels.OTHER` too.
     """
     excerpts = []
     for dialogue_id, rows in train_dialogues.groupby("dialogue_id", sort=False):
@@ -43,7 +44,8 @@ def cut_excerpts(train_dialogues: pd.DataFrame, n_turns: int) -> list[Excerpt]:
         ]
         for start in range(0, len(turns) - 1, n_turns):
             excerpt = Excerpt(f"{dialogue_id}:{start}", tuple(turns[start : start + n_turns]))
-            excerpts += [excerpt] if len(excerpt.turns) > 1 else []
+            labelled = all(turn.emotion != OTHER for turn in excerpt.turns)
+            excerpts += [excerpt] if labelled and len(excerpt.turns) > 1 else []
     return excerpts
 
 

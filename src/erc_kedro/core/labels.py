@@ -8,6 +8,11 @@ import pandas as pd
 
 from erc_kedro.core.errors import UserError
 
+OTHER = "other"
+"""Stands in a dialogue table for the emotion of a real utterance whose label, if it has one, is
+outside the label set. Classifiers see such an utterance as context; it counts nowhere else: not in
+loss, class weights, priors, optimiser steps, label shares, transitions, mixing or scores."""
+
 
 @dataclass(frozen=True)
 class LabelSet:
@@ -20,12 +25,24 @@ class LabelSet:
     def __len__(self) -> int:
         return len(self.emotions)
 
-    def codes(self, emotions: Iterable[str], *, where: str = "emotion") -> np.ndarray:
+    def __post_init__(self) -> None:
+        if OTHER in self.emotions:
+            raise UserError(
+                f"An emotion is called {OTHER!r}.",
+                where=f"label set {self.name!r}",
+                expected="another name: this one means that an utterance counts as context alone",
+                remedy="rename it where the corpus is read, or leave it out of the label set",
+            )
+
+    def codes(
+        self, emotions: Iterable[str], *, where: str = "emotion", other: int | None = None
+    ) -> np.ndarray:
         """Return each emotion's position in the label set.
 
         Args:
             emotions: Emotion names.
             where: What the names belong to, for the error message.
+            other: What stands for `OTHER`; without it, that is no emotion either.
 
         Returns:
             int64 array, one position per name.
@@ -34,7 +51,8 @@ class LabelSet:
             UserError: If a name is not in the label set.
         """
         names = list(emotions)
-        codes = pd.Index(self.emotions).get_indexer(pd.Index(names, dtype="object"))
+        known = self.emotions if other is None else (*self.emotions, OTHER)
+        codes = pd.Index(known).get_indexer(pd.Index(names, dtype="object"))
         if (codes < 0).any():
             unknown = sorted({str(names[i]) for i in np.flatnonzero(codes < 0)})
             raise UserError(
@@ -44,13 +62,28 @@ class LabelSet:
                 found=", ".join(map(repr, unknown[:5])),
                 remedy="correct the label, or map it before it enters the pipeline",
             )
+        if other is not None:
+            codes[codes == len(self)] = other
         return codes.astype(np.int64)
 
     def shares(self, emotions: Iterable[str]) -> np.ndarray:
-        """Return the share of each emotion among the given ones.
+        """Return the share of each emotion among the given ones; `OTHER` is passed over.
 
         Returns:
             float64 array of shape (labels,), summing to 1 (all zero for no emotions).
         """
-        counts = np.bincount(self.codes(emotions), minlength=len(self)).astype(float)
+        counts = self.counts(emotions).astype(float)
         return counts / max(counts.sum(), 1.0)
+
+    def counts(self, emotions: Iterable[str]) -> np.ndarray:
+        """Return how often each emotion is among the given ones, int64 of shape (labels,).
+
+        `OTHER` is passed over.
+        """
+        codes = self.codes(emotions, other=len(self))
+        return np.bincount(codes, minlength=len(self))[: len(self)]
+
+
+def labelled(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a dialogue table that count: those whose emotion is not `OTHER`."""
+    return table[table["emotion"] != OTHER]

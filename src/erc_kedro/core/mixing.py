@@ -8,7 +8,7 @@ import pandas as pd
 from pydantic import Field, model_validator
 
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.parameters import ParameterGroup
 
 _OF_SYNTHETIC = frozenset({"strategy", "ratio", "loss_weight"})
@@ -22,7 +22,7 @@ class Recipe(ParameterGroup):
         extra: What is added: nothing, accepted synthetic dialogues, or repeated real dialogues
             with rare emotions (as many utterances as the augmented arm adds).
         strategy: Which synthetic dialogues; "all" takes every strategy.
-        ratio: Synthetic utterances per real utterance; null takes every accepted dialogue.
+        ratio: Synthetic utterances per labelled real one; null takes every accepted dialogue.
         loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
     """
 
@@ -96,11 +96,12 @@ def mix(
         UserError: If the recipe asks for more than there is, or for nothing.
     """
     parts = [real.assign(weight=1.0)] if recipe.real else []
+    n_real = len(labelled(real))
     if recipe.extra == "synthetic":
-        drawn = draw_synthetic(synthetic, recipe, len(real), seed)
+        drawn = draw_synthetic(synthetic, recipe, n_real, seed)
         parts.append(drawn.assign(weight=recipe.loss_weight))
     elif recipe.extra == "repeated":
-        added = draw_synthetic(synthetic, reference, len(real), seed)
+        added = draw_synthetic(synthetic, reference, n_real, seed)
         n = len(added) if reference.extra == "synthetic" else 0
         copies = repeat_rare(real, n, label_set, seed)
         parts.append(copies.assign(weight=reference.loss_weight, source="repeated"))
@@ -157,12 +158,15 @@ def repeat_rare(
     """Return copies of real dialogues, rare emotions more often, of about n utterances together.
 
     A dialogue is drawn with a probability proportional to the mean of 1 / share over the
-    emotions of its utterances.
+    emotions of its utterances. Utterances of `labels.OTHER` are copied with their dialogue, but
+    count neither here nor in n.
     """
-    codes = label_set.codes(real["emotion"])
+    counted = labelled(real)
+    codes = label_set.codes(counted["emotion"])
+    ids = counted["dialogue_id"].to_numpy()
     shares = np.bincount(codes, minlength=len(label_set)) / max(len(codes), 1)
-    rarity = pd.Series(1 / shares[codes]).groupby(real["dialogue_id"].to_numpy(), sort=False).mean()
-    lengths = real.groupby("dialogue_id", sort=False).size()
+    rarity = pd.Series(1 / shares[codes]).groupby(ids, sort=False).mean()
+    lengths = counted.groupby("dialogue_id", sort=False).size()
     rng = np.random.default_rng([seed, 3])
     order = rng.choice(len(rarity), size=n_utterances, p=(rarity / rarity.sum()).to_numpy())
     reached = np.concatenate([[0], np.cumsum(lengths.to_numpy()[order])])

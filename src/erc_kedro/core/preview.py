@@ -61,7 +61,7 @@ def preview_page(
             f"{len(requests):,} requests, if every reply is accepted at once.",
             f"About {prompt:,} prompt tokens and {reply:,} completion tokens, at "
             f"{CHARACTERS_PER_TOKEN:g} characters a token.",
-            "Cost: unknown, for generation.prices are."
+            "Cost: unknown (no generation.prices)."
             if cost is None
             else f"Cost: about {cost:.3g}, by generation.prices.",
         ]

@@ -174,8 +174,11 @@ def parse_completion(completion: Completion) -> Dialogue:
     normalised as real text is.
 
     Raises:
-        ParseError: If it holds none: cut off, no JSON, or JSON of another shape.
+        ParseError: If it holds none: it could not be had, was cut off, is no JSON, or JSON of
+            another shape.
     """
+    if completion.finish_reason == FAILED:
+        raise ParseError("no answer came")
     if completion.finish_reason == "length":
         raise ParseError("cut off: the completion reached its length limit")
     turns = _find_turns(completion.text)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import FAILED, Completion, ParseError, parse_completion
 from erc_kedro.core.rules import Judge, Refusal
 from erc_kedro.core.specs import DialogueSpec
@@ -18,6 +19,11 @@ ASK_AGAIN = frozenset(
 )
 """Rules about how the model answered: another answer may keep them. The other rules are about what
 it told: another scenario gives another story."""
+
+NO_ANSWER = "no_answer"
+"""Why a candidate whose request got no answer is not accepted; no rule has judged it."""
+
+_ENOUGH_TO_TELL = 20
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,14 @@ class Candidate:
             plan's scenario or another.
         attempt: How often the same was asked before.
         tries: How many candidates this plan had before.
+        failures: How often this one got no answer.
     """
 
     plan_id: str
     spec: DialogueSpec
     attempt: int = 0
     tries: int = 0
+    failures: int = 0
 
 
 class Elsewhere:
@@ -86,7 +94,7 @@ class Rounds:
         planned: The specs.
         judge: Judges in the order of the candidates, whatever the order of their arrival.
         budget: Of all candidates.
-        ask_again: How often the same is asked again.
+        ask_again: How often the same is asked again, after refusals and after missing answers.
         elsewhere: Finds other scenarios; None leaves refused dialogues out.
 
     Attributes:
@@ -114,7 +122,11 @@ class Rounds:
         self.given_up: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[list[Candidate]]:
-        """Yield the candidates of each round; `judge` every one before the next round."""
+        """Yield the candidates of each round; `judge` every one before the next round.
+
+        Raises:
+            UserError: If nothing of a whole round is accepted, or the budget cannot be kept.
+        """
         while self._open:
             allowed = self._budget.allows(self.spent)
             now = self._open[:allowed]
@@ -124,6 +136,15 @@ class Rounds:
                 return
             self._open = self._open[len(now) :]
             yield now
+            if self._elsewhere and not self.accepted and len(now) >= _ENOUGH_TO_TELL:
+                raise UserError(
+                    "The language model writes nothing that the rules accept.",
+                    expected="dialogues as planned",
+                    found=f"{len(now)} candidates, none accepted; refused by rule: "
+                    + ", ".join(f"{rule} {n}" for rule, n in self.refused.most_common()),
+                    remedy="look at a reply (the completion store has them), then try another "
+                    "template, model or json_mode",
+                )
 
     def judge(self, candidate: Candidate, completion: Completion) -> list[Refusal]:
         """Judge a candidate, and open the next try at its plan if it is refused.
@@ -137,30 +158,29 @@ class Rounds:
         self.refused.update(rules)
         if not found:
             self.accepted += 1
-        elif (again := self._next_try(candidate, rules, completion)) is not None:
+        elif (again := self._next_try(candidate, rules)) is not None:
             self._open.append(again)
         else:
             self.given_up[candidate.plan_id] = "; ".join(sorted(rules))
         return found
 
     def _refusals(self, candidate: Candidate, completion: Completion) -> list[Refusal]:
+        if completion.finish_reason == FAILED:
+            return [Refusal(completion.spec_id, NO_ANSWER, "no answer came")]
         try:
             dialogue = parse_completion(completion)
         except ParseError as error:
             return [Refusal(completion.spec_id, "unparseable", str(error))]
         return self._judge.refusals(dialogue, candidate.spec)
 
-    def _next_try(
-        self, candidate: Candidate, rules: set[str], completion: Completion
-    ) -> Candidate | None:
+    def _next_try(self, candidate: Candidate, rules: set[str]) -> Candidate | None:
         if self._elsewhere is None:
             return None
         spec, attempt, tries = candidate.spec, candidate.attempt + 1, candidate.tries + 1
-        if completion.finish_reason == FAILED:  # nothing came: the same request is asked, as it was
-            attempt -= 1
-            if tries > self._ask_again:
-                return None
-        elif not rules <= ASK_AGAIN or attempt > self._ask_again:
+        if rules == {NO_ANSWER}:  # the very same is asked: it ends as if it had come at once
+            again = replace(candidate, failures=candidate.failures + 1)
+            return again if again.failures <= self._ask_again else None
+        if not rules <= ASK_AGAIN or attempt > self._ask_again:
             elsewhere, attempt = self._elsewhere(spec, tries), 0
             if elsewhere is None:
                 return None

@@ -40,9 +40,17 @@ class Prices:
 
 @dataclass
 class Spending:
-    """Sums over completions; tokens are None as soon as one completion does not count them."""
+    """Sums over completions; tokens are None as soon as one completion does not count them.
+
+    Attributes:
+        requests: All, those that got no answer too.
+        answered: Those that got one.
+        prompt_tokens: Of the answered requests.
+        completion_tokens: Of their replies.
+    """
 
     requests: int = 0
+    answered: int = 0
     prompt_tokens: int | None = 0
     completion_tokens: int | None = 0
 
@@ -51,6 +59,7 @@ class Spending:
         self.requests += 1
         if completion.finish_reason == FAILED:
             return
+        self.answered += 1
         for name in ("prompt_tokens", "completion_tokens"):
             sum_, own = getattr(self, name), getattr(completion, name)
             setattr(self, name, None if sum_ is None or own is None else sum_ + own)
@@ -98,14 +107,16 @@ class Budget:
                 continue
             if so_far is None:
                 raise UserError(
-                    f"A budget of {name} cannot be kept: the {name} of a reply are unknown.",
+                    f"A budget of {name} cannot be kept: what a reply takes is not known.",
                     where=f"generation.budget.{name}",
                     expected="a server that counts tokens"
                     + (", and prices of prompt and completion" if name == "cost" else ""),
                     remedy="bound the requests instead (generation.budget.requests_per_dialogue)",
                 )
-            mean = so_far / spent.requests if spent.requests else 0.0
-            bounds.append(int((most - so_far) / mean) if mean else PILOT)
+            mean = so_far / spent.answered if spent.answered else 0.0
+            left = most - so_far
+            # What is added makes up for rounding: 0.3 / 0.1 are 3 requests, not 2.
+            bounds.append(0 if left <= 0 else int(left / mean + 1e-9) if mean else PILOT)
         return max(0, min(bounds)) if bounds else None
 
     def spent_on(self, spent: Spending) -> str:

@@ -55,16 +55,20 @@ class TransitionModel:
     def fit(
         cls, table: pd.DataFrame, label_set: LabelSet, backoff: float = 5.0
     ) -> "TransitionModel":
-        """Fit to a dialogue table; `backoff` is the weight of the back-off, in observations."""
+        """Fit to a dialogue table; `backoff` is the weight of the back-off, in observations.
+
+        A turn of `labels.OTHER` is not counted, and for those after it that emotion is absent.
+        """
         n = len(label_set)
         counts = np.zeros((n + 1, n + 1, n))
-        coded = table.assign(code=label_set.codes(table["emotion"], where="train"))
+        coded = table.assign(code=label_set.codes(table["emotion"], where="train", other=n))
         for _, rows in coded.groupby("dialogue_id", sort=False):
             last: dict[str, int] = {}
             order: list[str] = []
             for speaker, code in zip(rows["speaker"], rows["code"], strict=True):
                 others = [name for name in reversed(order) if name != speaker]
-                counts[last.get(speaker, n), last[others[0]] if others else n, code] += 1
+                if code < n:
+                    counts[last.get(speaker, n), last[others[0]] if others else n, code] += 1
                 last[speaker] = code
                 order.append(speaker)
         overall = counts.sum((0, 1)) + 1.0

@@ -17,7 +17,7 @@ from erc_kedro.core.prompts import (
     is_repaired,
     parse_completion,
 )
-from erc_kedro.core.rounds import Candidate, Rounds, in_order
+from erc_kedro.core.rounds import NO_ANSWER, Candidate, Rounds, in_order
 
 logger = logging.getLogger(__name__)
 
@@ -40,37 +40,41 @@ def write_rounds(
         n_planned: How many dialogues are wanted.
 
     Returns:
-        The candidates in the order in which they were judged, as plain values: plan_id, round,
+        The candidates in the order in which they were judged, but for those that got no answer and
+        were asked again, as plain values: plan_id, round,
         tries, refused_by (names of rules), spec, request and completion.
     """
     rows: list[dict[str, Any]] = []
     telling = Telling(account.numbers)
-    with counting("writing", n_planned, "dialogues") as advance:
-        for number, candidates in enumerate(rounds, start=1):
-            account.open_round(len(candidates))
-            requests = [render(candidate) for candidate in candidates]
-            completions = in_order(ask(requests), [request.spec_id for request in requests])
-            for candidate, request, completion in zip(
-                candidates, requests, completions, strict=True
-            ):
-                rules = {refusal.rule for refusal in rounds.judge(candidate, completion)}
-                account.add(completion, rules)
-                rows.append(
-                    {
-                        "plan_id": candidate.plan_id,
-                        "round": number,
-                        "tries": candidate.tries,
-                        "refused_by": sorted(rules),
-                        "spec": candidate.spec.to_dict(),
-                        "request": asdict(request),
-                        "completion": asdict(completion),
-                    }
-                )
-                advance(not rules)
-                telling.after(len(rows))
-            if said := account.last_round():
-                logger.info(said)
-    telling.after(len(rows), at_once=True)
+    try:
+        with counting("writing", n_planned, "dialogues") as advance:
+            for number, candidates in enumerate(rounds, start=1):
+                account.open_round(len(candidates))
+                requests = [render(candidate) for candidate in candidates]
+                completions = in_order(ask(requests), [request.spec_id for request in requests])
+                for candidate, request, completion in zip(
+                    candidates, requests, completions, strict=True
+                ):
+                    rules = {refusal.rule for refusal in rounds.judge(candidate, completion)}
+                    account.add(completion, rules)
+                    advance(not rules)
+                    telling.after(rounds.spent.requests)
+                    if rules != {NO_ANSWER} or candidate.plan_id in rounds.given_up:
+                        rows.append(
+                            {
+                                "plan_id": candidate.plan_id,
+                                "round": number,
+                                "tries": candidate.tries,
+                                "refused_by": sorted(rules),
+                                "spec": candidate.spec.to_dict(),
+                                "request": asdict(request),
+                                "completion": asdict(completion),
+                            }
+                        )
+                if said := account.last_round():
+                    logger.info(said)
+    finally:
+        telling.after(rounds.spent.requests, at_once=True)
     return rows
 
 
@@ -82,7 +86,7 @@ def candidate_table(candidates: list[dict[str, Any]]) -> pd.DataFrame:
         completion that holds no dialogue is kept as one row: its text, and the reason in
         parse_error.
     """
-    tables = []
+    dialogues, about = [], []
     for candidate in candidates:
         completion = Completion(**candidate["completion"])
         try:
@@ -90,16 +94,16 @@ def candidate_table(candidates: list[dict[str, Any]]) -> pd.DataFrame:
         except ParseError as error:
             dialogue = Dialogue(completion.spec_id, (Turn("", completion.text, ""),))
             problem = str(error)
-        tables.append(
-            dialogue_table([dialogue], source="synthetic").assign(
-                strategy=candidate["spec"]["strategy"],
-                model=completion.model,
-                plan_id=candidate["plan_id"],
-                repaired=not problem and is_repaired(completion),
-                parse_error=problem,
-            )
-        )
-    if not tables:
-        empty = dialogue_table([], source="synthetic")
-        return empty.assign(strategy="", model="", plan_id="", repaired=False, parse_error="")
-    return pd.concat(tables, ignore_index=True)
+        own = {
+            "strategy": candidate["spec"]["strategy"],
+            "model": completion.model,
+            "plan_id": candidate["plan_id"],
+            "repaired": not problem and is_repaired(completion),
+            "parse_error": problem,
+        }
+        dialogues.append(dialogue)
+        about += [own] * len(dialogue.turns)
+    table = dialogue_table(dialogues, source="synthetic")
+    if not about:
+        return table.assign(strategy="", model="", plan_id="", repaired=False, parse_error="")
+    return pd.concat([table, pd.DataFrame(about)], axis=1)

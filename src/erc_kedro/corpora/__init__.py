@@ -4,9 +4,17 @@ from collections.abc import Mapping
 
 from erc_kedro.core.corpus import Corpus
 from erc_kedro.core.errors import UserError
+from erc_kedro.corpora.emorynlp import EMORYNLP
+from erc_kedro.corpora.iemocap import IEMOCAP
 from erc_kedro.corpora.meld import MELD
 
-CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in (MELD,)}
+_ALL = (
+    MELD,
+    EMORYNLP,
+    IEMOCAP,
+)
+
+CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
 """Every corpus by name; the first one is what `kedro run` without a pipeline augments."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.corpora import CORPORA, find_corpus
-from erc_kedro.corpora.folder import fetch
+from erc_kedro.corpora.folder import fetch, files_in, locate
 
 
 def main() -> int:
@@ -23,10 +23,13 @@ def main() -> int:
     try:
         corpus = find_corpus(arguments.corpus)
         written = fetch(corpus, arguments.into / corpus.name, arguments.origin)
+        found = locate(corpus, written.parent)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"{corpus.name}: {len(corpus.files)} files, checksums agree; see {written}")
+    n_files = len(files_in(found.layout, found.folder))
+    checked = "checksums agree" if found.layout.checksums else f"layout {found.layout.name}"
+    print(f"{corpus.name}: {n_files} files, {checked}; see {written}")
     return 0
 
 

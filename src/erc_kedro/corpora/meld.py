@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from erc_kedro.core.corpus import Corpus
+from erc_kedro.core.corpus import SPLITS, Corpus, file_per_split
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.corpora.tables import finish_table, read_table
 
@@ -49,17 +49,22 @@ def read_meld(path: Path, split: str) -> tuple[pd.DataFrame, list[str]]:
     return table, findings
 
 
-MELD = Corpus(
-    name="meld",
-    label_set=LABELS,
-    files={split: f"{split}_sent_emo.csv" for split in ("train", "dev", "test")},
+_CSV = file_per_split(
+    "csv",
+    files={split: f"{split}_sent_emo.csv" for split in SPLITS},
+    read=read_meld,
     checksums={
         "train_sent_emo.csv": "d2fa2d6529cf03cac2989efec05c9b27d8fd2f4c8fc5974c7ae88aa537fa02db",
         "dev_sent_emo.csv": "2e89c6f8aa182d6f62f8c6331aece905ac7273ca4999660bfb5213e1d0370c1c",
         "test_sent_emo.csv": "8d37103938f7067600839fe29d5a114a6cd1bcdafb75bec101e06464c5006888",
     },
+)
+
+MELD = Corpus(
+    name="meld",
+    label_set=LABELS,
+    layouts=(_CSV,),
     address="https://raw.githubusercontent.com/declare-lab/MELD/master/data/MELD/",
     licence="GPL-3.0 (repository of the official release)",
-    read=read_meld,
     sample=Path(__file__).parent / "sample_meld",
 )

@@ -78,8 +78,8 @@ def finish_table(
     """Check a table as read and bring it into the common shape.
 
     Args:
-        table: Columns dialogue_id, utterance_id, speaker, original_text, emotion, as text, and
-            line, for messages alone.
+        table: Columns dialogue_id, utterance_id, speaker, original_text, emotion, as text, and,
+            for messages alone, line: its number in the file, or the place in words.
         label_set: The emotions allowed; case and outer white space do not matter.
         path: The file it was read from, for messages.
 
@@ -96,25 +96,17 @@ def finish_table(
     if unknown.any():
         first = int(unknown.to_numpy().argmax())
         label_set.codes(
-            table.loc[unknown, "emotion"], where=f"{path}, line {table['line'].iloc[first]}"
+            table.loc[unknown, "emotion"], where=place_in(path, table["line"].iloc[first])
         )
-    numbers = pd.to_numeric(table["utterance_id"], errors="coerce")
-    broken = ~(numbers % 1 == 0)  # no number, or no whole one
-    if broken.any():
-        first = int(broken.to_numpy().argmax())
-        raise UserError(
-            "An utterance number is no integer.",
-            where=f"{path}, line {table['line'].iloc[first]}",
-            found=repr(table["utterance_id"].iloc[first]),
-        )
-    table = table.assign(utterance_id=numbers.astype("int64"))
+    numbers = whole_numbers(table, "utterance_id", "An utterance number", path)
+    table = table.assign(utterance_id=numbers)
     twice = table.duplicated(["dialogue_id", "utterance_id"])
     if twice.any():
         first = int(twice.to_numpy().argmax())
         row = table.iloc[first]
         raise UserError(
             "A turn stands twice.",
-            where=f"{path}, line {table['line'].iloc[first]}",
+            where=place_in(path, table["line"].iloc[first]),
             expected="every utterance number once in a dialogue",
             found=f"utterance {row['utterance_id']} of dialogue {row['dialogue_id']} again",
             remedy="fetch the official file again; a joined or edited copy may repeat rows",
@@ -130,6 +122,35 @@ def finish_table(
     )
     front = ["dialogue_id", "turn", "speaker", "text", "emotion", "source"]
     return table[[*front, *(c for c in table.columns if c not in front)]], _findings(table)
+
+
+def whole_numbers(table: pd.DataFrame, column: str, what: str, path: Path) -> pd.Series:
+    """Return a column of text as integers.
+
+    Args:
+        table: The table, with `line` for messages.
+        column: Which of its columns.
+        what: What the message calls such a number.
+        path: The file it was read from.
+
+    Raises:
+        UserError: At the first that is none.
+    """
+    numbers = pd.to_numeric(table[column], errors="coerce")
+    broken = ~(numbers % 1 == 0)  # no number, or no whole one
+    if broken.any():
+        first = int(broken.to_numpy().argmax())
+        raise UserError(
+            f"{what} is no integer.",
+            where=place_in(path, table["line"].iloc[first]),
+            found=repr(table[column].iloc[first]),
+        )
+    return numbers.astype("int64")
+
+
+def place_in(path: Path, line: int | str) -> str:
+    """Return where something stands, for messages: a line number, or the place in words."""
+    return f"{path}, {line}" if isinstance(line, str) else f"{path}, line {line}"
 
 
 def _findings(table: pd.DataFrame) -> list[str]:

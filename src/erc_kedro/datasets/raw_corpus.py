@@ -37,7 +37,7 @@ class RawCorpusDataset(AbstractDataset[NoReturn, RawCorpus]):
 
     def source_and_digest(self) -> tuple[str, str]:
         """Return "official" or "sample", and the digest of the files, without reading tables."""
-        return locate(self._corpus, self._folder)[0], raw_digest(self._corpus, self._folder)
+        return locate(self._corpus, self._folder).source, raw_digest(self._corpus, self._folder)
 
     def _exists(self) -> bool:
         return True

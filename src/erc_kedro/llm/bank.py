@@ -9,9 +9,10 @@ from typing import Any
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import Completion, Request
 from erc_kedro.core.specs import DialogueSpec
+from erc_kedro.llm.protocol import HoldsNothing
 
 
-class BankLanguageModel:
+class BankLanguageModel(HoldsNothing):
     """Looks completions up in stored pairs (spec, completion).
 
     Args:

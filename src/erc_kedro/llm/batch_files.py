@@ -18,6 +18,7 @@ from erc_kedro.core.prompts import FAILED, Completion, Request
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.llm.batch_results import BatchResults
 from erc_kedro.llm.chat import chat_body, chat_demands, chat_settings
+from erc_kedro.llm.protocol import HoldsNothing
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _FAILURES = 3
 _OUR_FILE = re.compile(r"batch-[0-9a-f]{8}-\d+-of-\d+\.jsonl")
 
 
-class BatchLanguageModel:
+class BatchLanguageModel(HoldsNothing):
     """Asks by batch files, as `vllm run-batch` and hosted batch services take them.
 
     A run answers from the result files, writes what has no result to request files, and stops

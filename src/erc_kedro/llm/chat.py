@@ -75,9 +75,13 @@ def read_chat(values: Any, spec_id: str, writer: str, latency: float | None = No
             _LONE.sub("\ufffd", text),
             writer,
             finish_reason=choice.get("finish_reason") or "stop",
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
             latency=latency,
         )
     except (LookupError, TypeError, AttributeError):
         raise ValueError(f"no chat completion: {values}") from None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None

@@ -9,13 +9,14 @@ import numpy as np
 
 from erc_kedro.core.prompts import Completion, Request
 from erc_kedro.core.specs import DialogueSpec
+from erc_kedro.llm.protocol import HoldsNothing
 
 _TURN = re.compile(r"^(\d+)\.(?: speaker ([A-Z]),)? (\w+)$", flags=re.MULTILINE)
 _SPEAKERS = re.compile(r"exactly (\d+) speaker")
 _SYLLABLES = ("ba", "ko", "mi", "ru", "te", "sho", "la", "vin", "do", "pe", "gra", "ul")
 
 
-class FakeLanguageModel:
+class FakeLanguageModel(HoldsNothing):
     """Can write to any spec, at once and always the same; every n-th completion can be spoilt.
 
     Args:

@@ -1,5 +1,6 @@
 """The openai back-end: any server that speaks OpenAI's chat completions, local or hosted."""
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -12,6 +13,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import FAILED, Completion, Request
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.llm.chat import chat_body, chat_demands, chat_settings, read_chat
+from erc_kedro.llm.protocol import HoldsNothing
 from erc_kedro.llm.transport import (
     Pace,
     PassingError,
@@ -24,12 +26,14 @@ from erc_kedro.llm.transport import (
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
+logger = logging.getLogger(__name__)
+
 _FAILURES_IN_A_ROW = 20
 _LONGEST_WAIT = 900.0
 _QUOTA = {"insufficient_quota", "billing_hard_limit_reached"}
 
 
-class OpenAILanguageModel:
+class OpenAILanguageModel(HoldsNothing):
     """Asks a server by base URL and model name: vLLM, llama.cpp, Ollama, TGI, hosted ones.
 
     A request that fails for good gives a completion without a dialogue, finish reason "error"; the
@@ -101,6 +105,7 @@ class OpenAILanguageModel:
         self._base_url = base_url
         self._address = f"{base_url.rstrip('/')}/chat/completions"
         self._where = f"{base_url}, model {model!r}"
+        self._told = False
         self._timeout = timeout
         self._max_concurrency = max_concurrency
         self._max_retries = max_retries
@@ -161,19 +166,25 @@ class OpenAILanguageModel:
         except openai.APITimeoutError as error:
             raise PassingError(str(error.__cause__)) from None
         except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            raise PassingError(self._clean(f"no connection: {cause!r}")) from None
+            problem = self._clean(f"no connection: {error.__cause__ or error!r}")
+            if not self._told:
+                self._told = True
+                logger.info("%s: %s; trying again", self._where, problem)
+            raise PassingError(problem) from None
         except openai.APIStatusError as error:
             if error.code == "content_filter":
-                return Completion(request.spec_id, "", self.name, finish_reason="content_filter")
+                return Completion(request.spec_id, "", self.name, "content_filter", 0, 0)
             raise self._judged(error) from None
         except ValueError as error:
             raise PassingError(self._clean(f"no JSON: {error}")) from None
         seconds = response.extensions["seconds"]
         try:
-            return read_chat(values, request.spec_id, self.name, seconds)
+            completion = read_chat(values, request.spec_id, self.name, seconds)
         except ValueError as error:
             raise PassingError(self._clean(str(error))) from None
+        if completion.finish_reason == FAILED:
+            raise PassingError("the server ended its answer with an error")
+        return completion
 
     def _judged(self, error: "APIStatusError") -> Exception:
         """Return what an HTTP error means: one that may heal, or the user's one message."""

@@ -32,3 +32,14 @@ class LanguageModel(Protocol):
             UserError: If a request cannot be answered at all.
         """
         ...
+
+    def close(self) -> None:
+        """Let go of what is held from one call to the next; a later call takes it again."""
+        ...
+
+
+class HoldsNothing:
+    """For a back-end that holds nothing from one call to the next."""
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -91,7 +91,7 @@ class OpenStore:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                process = writer.read_text() if writer.exists() else ""
+                process = _read(writer)
                 message = "Another run writes to this store (process %s): waiting"
                 logger.info(message, process or "unknown")
                 lock.acquire()
@@ -160,3 +160,11 @@ class OpenStore:
             found=found,
             remedy="put back a copy of it, or move it away: its completions are written anew",
         )
+
+
+def _read(path: Path) -> str:
+    """Return a file's text, or nothing if it is gone by now."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""

@@ -35,6 +35,7 @@ class StoredLanguageModel:
         self.settings = model.settings
         self._model = model
         self._store = store
+        self._said = False
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield the stored completions at once, then those that the model writes.
@@ -51,11 +52,11 @@ class StoredLanguageModel:
             asked = _Asked(store, requests, self.settings)
             yield from asked.stored()
             if not asked.count_missing():
-                asked.say()
+                self._say(asked)
                 return
             with store.writing():
                 yield from asked.stored()
-                asked.say()
+                self._say(asked)
                 answers = self._model.complete(asked.missing())
                 try:
                     for completion in answers:
@@ -63,6 +64,16 @@ class StoredLanguageModel:
                 finally:
                     if hasattr(answers, "close"):  # whatever it has open ends before the store
                         answers.close()
+
+    def close(self) -> None:
+        """Let the back-end let go of what it holds."""
+        self._model.close()
+
+    def _say(self, asked: "_Asked") -> None:
+        """Say how much is there; later calls ask again for what was refused, and go without."""
+        if not self._said:
+            asked.say()
+        self._said = True
 
 
 class _Asked:
@@ -168,9 +179,9 @@ class _Asked:
             " FROM asked AS a CROSS JOIN completions AS c USING (spec_id)"
             " GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY newest DESC"
         )
-        new, found = json.loads(self._settings), []
+        new, found = _flat(json.loads(self._settings)), []
         for *pairs, settings, same_request, _ in known:
-            old = json.loads(settings)
+            old = _flat(json.loads(settings))
             changes = [_change("template", *pairs[:2])]
             changes += [_change(name, old.get(name), new.get(name)) for name in {**old, **new}]
             changes += [_change("attempt", *pairs[2:])]
@@ -178,6 +189,14 @@ class _Asked:
                 changes.append("requests changed")
             found.append([change for change in changes if change])
         return min(found, key=len, default=[])
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with those of a group beside the others: their names say enough."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= value if isinstance(value, dict) and value else {name: value}
+    return flat
 
 
 def _change(name: str, old: Any, new: Any) -> str:

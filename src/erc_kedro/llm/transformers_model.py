@@ -9,8 +9,9 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from itertools import chain, islice
 from typing import Any, Literal
@@ -88,12 +89,15 @@ class TransformersLanguageModel:
         decides = {"model": model, "revision": revision, "json_mode": json_mode, "dtype": dtype}
         self.settings: Mapping[str, Any] = {**decides, "sampling": {**sampling, "seed": seed}}
         place = {"device": device, "attention": attention, "batch_size": batch_size}
+        self._process: _Process | None = None
+        self._end: Callable[[], object] = lambda: None
         self._options = {**decides, **sampling, "seed": seed, **place}
 
     def complete(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Yield a completion per request, batch by batch.
 
-        Requests are drawn some batches ahead. Without any, no model is loaded.
+        Requests are drawn some batches ahead. Without any, no model is loaded; once it is, it stays
+        for the next call, until `close`, an error, or an iterator that is left before its end.
 
         Raises:
             UserError: If the model cannot be loaded, or not write.
@@ -103,19 +107,36 @@ class TransformersLanguageModel:
         if not first:
             return
         remaining = chain(first, remaining)
-        model = self._options["model"]
-        logger.info("loading %s; what is not on this machine is downloaded", model)
-        with closing(_Process(self._options)) as process:
-            ready = process.receive("ready")
-            logger.info("%s: %s", model, ready["description"])
-            while window := list(islice(remaining, _BATCHES_AHEAD * ready["batch_size"])):
+        try:
+            process = self._process = self._process or self._load()
+            while window := list(islice(remaining, _BATCHES_AHEAD * process.batch_size)):
                 process.send([asdict(request) for request in window])
                 for _ in window:
                     yield Completion(**process.receive("completion"))
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process, so that its memory is free; the next call loads the model anew."""
+        self._end()
+        self._process = None
+
+    def _load(self) -> "_Process":
+        model = self._options["model"]
+        logger.info("loading %s; what is not on this machine is downloaded", model)
+        process = _Process(self._options)
+        self._end = weakref.finalize(self, process.close)
+        ready = process.receive("ready")
+        logger.info("%s: %s", model, ready["description"])
+        process.batch_size = ready["batch_size"]
+        return process
 
 
 class _Process:
     """The process that writes, until it is closed."""
+
+    batch_size = 1
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._model = options["model"]

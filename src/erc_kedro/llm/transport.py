@@ -180,11 +180,11 @@ def as_they_arrive(
                 loop.call_soon_threadsafe(begin)
             under_way += 1
             while under_way == window or not done.empty():
-                for task in done.get():
+                for task in sorted(done.get(), key=_failed):  # what came is not lost to an error
                     yield task.result()
                     under_way -= 1
         while under_way:
-            for task in done.get():
+            for task in sorted(done.get(), key=_failed):
                 yield task.result()
                 under_way -= 1
     finally:
@@ -194,6 +194,10 @@ def as_they_arrive(
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()
+
+
+def _failed(task: asyncio.Task[Any]) -> bool:
+    return task.cancelled() or task.exception() is not None
 
 
 def may_heal(status: int) -> bool:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 
-from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.progress import counting
-from erc_kedro.modelling.objective import source_codes
+from erc_kedro.modelling.objective import UNLABELLED, source_codes
 from erc_kedro.modelling.threads import side_by_side
 
 State = dict[str, torch.Tensor]
@@ -93,10 +93,19 @@ def fit_seeds(
 def targets(
     rows: pd.DataFrame, label_set: LabelSet, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return what the loss needs of a training set's rows: codes, sources and weights, (rows,)."""
-    codes = torch.from_numpy(label_set.codes(rows["emotion"]))
+    """Return what the loss needs of a training set's rows: codes, sources and weights, (rows,).
+
+    A row of `labels.OTHER` has the code `UNLABELLED` and the weight 0.
+    """
+    codes = torch.from_numpy(label_set.codes(rows["emotion"], other=UNLABELLED))
     weights = torch.tensor(rows["weight"].to_numpy(), dtype=torch.float32)
+    weights = weights.masked_fill(codes == UNLABELLED, 0)
     return codes.to(device), source_codes(rows).to(device), weights.to(device)
+
+
+def steps_beside(real: pd.DataFrame, steps: int, scaling: float) -> int:
+    """Return the optimiser steps beside real dialogues: as many as their labelled rows ask for."""
+    return scaled_steps(steps, len(labelled(real)), scaling)
 
 
 def scaled_steps(steps: int, n_real: int, scaling: float) -> int:

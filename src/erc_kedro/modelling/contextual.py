@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.classifier import Advance, History, State, scaled_steps, targets, unseen
+from erc_kedro.core.labels import LabelSet, labelled
+from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
 from erc_kedro.modelling.features import Features
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
@@ -128,7 +128,7 @@ class ContextualClassifier:
 
     def steps(self, real: pd.DataFrame) -> int:
         """Return the optimiser steps beside these real dialogues, the same in every arm."""
-        return scaled_steps(self._settings.steps, len(real), self._settings.step_scaling)
+        return steps_beside(real, self._settings.steps, self._settings.step_scaling)
 
     def fit(
         self,
@@ -151,7 +151,7 @@ class ContextualClassifier:
         """
         settings, device = self._settings, self._device
         objective = Objective(training_set, real, self._label_set, self._objective).to(device)
-        reference = torch.from_numpy(self._features.of(real["text"]))
+        reference = torch.from_numpy(self._features.of(labelled(real)["text"]))
         mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
         inputs = torch.from_numpy(self._features.of(training_set["text"]))
         inputs = ((inputs - mean) / scale).to(device)

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.classifier import Advance, History, State, scaled_steps, targets, unseen
+from erc_kedro.core.labels import OTHER, LabelSet
+from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
@@ -61,7 +61,7 @@ class FineTunedClassifier:
 
     def steps(self, real: pd.DataFrame) -> int:
         """Return the optimiser steps beside these real dialogues, the same in every arm."""
-        return scaled_steps(self._settings.steps, len(real), self._settings.step_scaling)
+        return steps_beside(real, self._settings.steps, self._settings.step_scaling)
 
     def fit(
         self,
@@ -91,8 +91,11 @@ class FineTunedClassifier:
                 optimiser,
                 lambda step: min((step + 1) / warmup, (steps - step) / max(1, steps - warmup)),
             )
-            batches = _batches([len(text) for _, text in pairs], settings.batch_utterances, seed)
-            for step, rows in zip(range(1, steps + 1), batches, strict=False):
+            learnt = np.flatnonzero(training_set["emotion"] != OTHER)  # the others are context
+            lengths = [len(pairs[i][1]) for i in learnt]
+            batches = _batches(lengths, settings.batch_utterances, seed)
+            for step, drawn in zip(range(1, steps + 1), batches, strict=False):
+                rows = learnt[drawn]
                 batch = self._tokenize(tokenizer, [pairs[i] for i in rows])
                 chosen = torch.from_numpy(rows).to(device)
                 with self._autocast():

@@ -10,6 +10,9 @@ from erc_kedro.modelling.settings import ObjectiveSettings
 
 SOURCES = ("real", "repeated", "synthetic")
 
+UNLABELLED = -1
+"""The code of an utterance of `labels.OTHER`."""
+
 
 class Objective:
     """Weighted cross-entropy with prior-corrected logits.
@@ -34,8 +37,7 @@ class Objective:
         settings: ObjectiveSettings,
     ) -> None:
         def counts(rows: pd.DataFrame) -> np.ndarray:
-            codes = label_set.codes(rows["emotion"])
-            return np.bincount(codes, minlength=len(label_set)) + settings.prior_smoothing
+            return label_set.counts(rows["emotion"]) + settings.prior_smoothing
 
         real_counts = counts(real)
         weights = (real_counts.sum() / real_counts) ** settings.class_weight_power
@@ -63,17 +65,19 @@ class Objective:
         sources: torch.Tensor,
         weights: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the mean loss of utterances.
+        """Return the mean loss of the labelled utterances; 0 if there is none.
 
         Args:
             logits: Shape (utterances, labels).
-            codes: Shape (utterances,): label codes.
+            codes: Shape (utterances,): label codes, `UNLABELLED` for context alone.
             sources: Shape (utterances,): positions in `SOURCES`.
-            weights: Shape (utterances,): weight of each in the loss.
+            weights: Shape (utterances,): weight of each in the loss; 0 for context alone.
         """
-        entropy = F.cross_entropy(logits + self.log_priors[sources], codes, reduction="none")
+        entropy = F.cross_entropy(
+            logits + self.log_priors[sources], codes, reduction="none", ignore_index=UNLABELLED
+        )
         weights = weights * self.class_weights[codes]
-        return (weights * entropy).sum() / weights.sum()
+        return (weights * entropy).sum() / weights.sum().clamp_min(1e-12)
 
 
 def source_codes(rows: pd.DataFrame) -> torch.Tensor:

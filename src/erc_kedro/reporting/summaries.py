@@ -51,8 +51,9 @@ class Refused:
 
 def label_shares(table: pd.DataFrame, emotions: Sequence[str]) -> dict[str, float]:
     """Return by emotion its share of a dialogue table's utterances."""
-    counts = table["emotion"].value_counts()
-    return {emotion: float(counts.get(emotion, 0)) / max(len(table), 1) for emotion in emotions}
+    counts = table["emotion"].value_counts().reindex(list(emotions), fill_value=0)
+    total = max(int(counts.sum()), 1)
+    return {emotion: float(counts[emotion]) / total for emotion in emotions}
 
 
 def transition_shares(table: pd.DataFrame, emotions: Sequence[str]) -> np.ndarray:

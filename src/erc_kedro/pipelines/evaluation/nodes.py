@@ -10,7 +10,7 @@ from erc_kedro.core import significance
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import AUGMENTED, ExperimentParameters
-from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, scores
 from erc_kedro.core.mixing import by_seed
 
@@ -25,7 +25,7 @@ def evaluate(
     mixture: dict[str, Any],
     corpus_card: dict[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Score an arm on real test.
+    """Score an arm on the labelled utterances of real test; those of `labels.OTHER` are context.
 
     Returns:
         The counts that every score is made of, one row per seed, dialogue and emotion (hits,
@@ -34,7 +34,7 @@ def evaluate(
         probabilities on the headline metrics, and the confusion matrix, mean over seeds, true
         emotions in rows.
     """
-    label_set = label_set_of(corpus_card)
+    label_set, test_dialogues = label_set_of(corpus_card), labelled(test_dialogues)
     keys = ["dialogue_id", "turn"]
     truth = label_set.codes(test_dialogues["emotion"], where="test")
     rows = [

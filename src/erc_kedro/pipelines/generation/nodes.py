@@ -1,7 +1,9 @@
 """Nodes of generation."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +49,8 @@ def plan_dialogues(
     strategy's target shares.
 
     Returns:
-        The specs as plain values, in the order of the strategies.
+        The specs as plain values: stored ones in the order of the strategies, new ones with the
+        strategies in turns.
 
     Raises:
         UserError: If fewer stored specs are there than asked for.
@@ -74,12 +77,19 @@ def plan_dialogues(
                 seed=generation.seed,
                 prefix=corpus_card["corpus"],
             )
+    if stored is None:  # a budget that ends early ends early for every strategy
+        numbers = Counter[str]()
+        place = {}
+        for spec in planned:
+            numbers[spec.strategy] += 1
+            place[spec.id] = (numbers[spec.strategy] - 0.5) / generation.dialogues[spec.strategy]
+        planned.sort(key=lambda spec: place[spec.id])
     return [spec.to_dict() for spec in planned]
 
 
 def _check_enough(strategy: str, wanted: int, there: int, model: str) -> None:
     if wanted > there:
-        writers = ", ".join(WRITERS) if WRITERS else "none in this version"
+        writers = ", ".join(WRITERS)
         raise UserError(
             f"{wanted - there} dialogues are missing from the bank.",
             where=f"{model}, strategy {strategy!r}",
@@ -156,14 +166,20 @@ def write_dialogues(
         ask_again=generation.ask_again,
         elsewhere=None if stored else Elsewhere(planned, generation.tables, generation.seed),
     )
-    account = Account(rounds, planned, prices)
-    candidates = write_rounds(
-        rounds,
-        account,
-        lambda candidate: replace(render(candidate.spec), attempt=candidate.attempt),
-        language_model.complete,
-        n_planned=len(planned),
-    )
+    account = Account(rounds, planned, prices, asks=not stored)
+    with closing(language_model):
+        candidates = write_rounds(
+            rounds,
+            account,
+            lambda candidate: replace(
+                # What is drawn for a request does not depend on what happened to others before.
+                render(replace(candidate.spec, id=f"{candidate.plan_id} {candidate.attempt}")),
+                spec_id=candidate.spec.id,
+                attempt=candidate.attempt,
+            ),
+            language_model.complete,
+            n_planned=len(planned),
+        )
     name = language_model.name
     if stored:
         logger.info("%d dialogues from %s: stored there, none was written", len(planned), name)
@@ -171,7 +187,8 @@ def write_dialogues(
         logger.info("%s: %s", name, account.total())
         if short := account.shortfall():
             logger.warning("Not all that was planned is there. Missing: %s", short)
-    return candidates, account.report(name)
+    report = {"corpus": corpus_card["corpus"], "digest": corpus_card["digest"]}
+    return candidates, report | account.report(name)
 
 
 def _renderer(
@@ -217,7 +234,9 @@ def preview_requests(
     """
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
     render = _renderer(demonstrations, corpus_card, generation)
-    requests = [render(spec) for spec in planned]
+    requests = [
+        replace(render(replace(spec, id=f"{spec.id} 0")), spec_id=spec.id) for spec in planned
+    ]
     last = len(planned) - 1
     return preview_page(
         language_model.name,

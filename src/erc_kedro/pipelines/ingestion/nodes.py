@@ -7,6 +7,7 @@ import pandas as pd
 
 from erc_kedro.core.corpus import SPLITS, RawCorpus
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import labelled
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
 
 logger = logging.getLogger(__name__)
@@ -21,7 +22,7 @@ def split_corpus(
         The dialogue tables of train, dev and test; the texts of dev and test without labels
         (columns split, dialogue_id, turn, speaker, text); the corpus card, which every stage may
         read: name, label set, source, digest; and facts for the corpus report alone, since they
-        know test labels: sizes, label counts and findings of each split.
+        know test labels: dialogues, labelled utterances, label counts and findings of each split.
 
     Raises:
         UserError: If a split is too small.
@@ -43,11 +44,11 @@ def split_corpus(
                 expected=f"at least {ingestion.min_dialogues} dialogues (ingestion.min_dialogues)",
                 found=f"{n_dialogues}",
             )
-        counts = table["emotion"].value_counts()
+        counts = raw.label_set.counts(table["emotion"]).tolist()
         facts[split] = {
             "dialogues": n_dialogues,
-            "utterances": len(table),
-            "emotions": {name: int(counts.get(name, 0)) for name in raw.label_set.emotions},
+            "utterances": len(labelled(table)),
+            "emotions": dict(zip(raw.label_set.emotions, counts, strict=True)),
             "findings": list(raw.findings[split]),
         }
         for finding in raw.findings[split]:

@@ -8,6 +8,7 @@ import pandas as pd
 from erc_kedro.core import mixing
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.experiment import ExperimentParameters
+from erc_kedro.core.labels import labelled
 from erc_kedro.core.mixing import Recipe
 
 logger = logging.getLogger(__name__)
@@ -51,8 +52,8 @@ def mix(
 
     Returns:
         One dialogue table for all seeds with columns `seed` and `weight`, and its summary: the
-        real fraction, and means over seeds of dialogues and of utterances, by source and by
-        emotion.
+        real fraction, and means over seeds of dialogues and of labelled utterances, by source and
+        by emotion.
     """
     label_set = label_set_of(corpus_card)
     drawn = real_train.drop(columns="real_fraction")
@@ -64,12 +65,13 @@ def mix(
         ignore_index=True,
     )
     n_seeds = training_sets["seed"].nunique()
-    by_source = training_sets["source"].value_counts() / n_seeds
-    by_emotion = training_sets["emotion"].value_counts() / n_seeds
+    counted = labelled(training_sets)
+    by_source = counted["source"].value_counts() / n_seeds
+    by_emotion = counted["emotion"].value_counts() / n_seeds
     summary = {
         "real_fraction": float(real_train["real_fraction"].iloc[0]),
         "dialogues": training_sets.groupby("seed")["dialogue_id"].nunique().mean(),
-        "utterances": len(training_sets) / n_seeds,
+        "utterances": len(counted) / n_seeds,
         "real_utterances": float(by_source.get("real", 0.0)),
         "repeated_utterances": float(by_source.get("repeated", 0.0)),
         "synthetic_utterances": float(by_source.get("synthetic", 0.0)),
