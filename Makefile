@@ -1,4 +1,4 @@
-# make run | test | data | ui | viz | lint | docs | bench. Needs Python 3.11 (or 3.10 to 3.13) and make.
+# make run | test | data | import | ui | viz | lint | docs | bench. Needs Python 3.11 (or 3.10 to 3.13) and make.
 PYTHON ?= python3
 CORPUS ?= meld
 PIP_ARGS ?=
@@ -11,7 +11,7 @@ UI_PORT ?= 5000
 VIZ_PORT ?= 4141
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint data ui viz docs bench
+.PHONY: help run test lint data import ui viz docs bench
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -40,6 +40,9 @@ lint: $(INSTALLED)  ## ruff, mypy, import-linter
 
 data: $(INSTALLED)  ## official files of a corpus: make data CORPUS=meld [FROM=folder]
 	@$(BIN)/python -m erc_kedro.corpora $(CORPUS) $(if $(FROM),--from "$(FROM)")
+
+import: $(INSTALLED)  ## dialogues of yours become a bank: make import CORPUS=meld FILE=data.json [MAPPING=mapping.yml]
+	@$(BIN)/python -m erc_kedro.importing $(CORPUS) $(if $(FILE),"$(FILE)",) $(if $(MAPPING),--mapping "$(MAPPING)")
 
 ui: $(INSTALLED)  ## MLflow UI on 127.0.0.1 (UI_PORT=5000)
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -216,28 +217,52 @@ def made_corpus(folder: Path) -> dict[str, str]:
 
 
 def test_own_dialogues_are_used_as_the_page_says(
-    new_project: Project, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    new_project: Project,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from erc_kedro.importing.__main__ import main as importing
+
     project = new_project
     monkeypatch.chdir(project.path)
     write_blocks("your_own_data.md", project)
     rows = [
-        (str(number), speaker, text.format(number=number), emotion)
+        {"sentence": text.format(number=number), "label": label}
         for number in range(12)
-        for speaker, text, emotion in (
-            ("Ann", "Where did you put the {number} spare keys?", "fear"),
-            ("Bo", "[Name] has all {number} of them, I think.", "joy")
+        for text, label in (
+            ("Where did you put the {number} spare keys?", "Fear"),
+            ("[Name] has all {number} of them, I think.", "happy")
             if number == 3
-            else ("Bo", "Number {number} hangs by the door, look.", "joy"),
+            else ("Number {number} hangs by the door, look.", "happy"),
+            ("Number {number} is of no interest.", "boring"),
         )
     ]
-    columns = ["dialogue_id", "speaker", "text", "emotion"]
-    pd.DataFrame(rows, columns=columns).to_csv(project.path / "dialogues.csv", index=False)
+    (project.path / "data.json").write_text(json.dumps(rows), "utf-8")
+    mapping = project.path / "mapping.yml"
+    text = mapping.read_text("utf-8")
+    assert "turns_per_dialogue: 8" in text
+    mapping.write_text(text.replace("turns_per_dialogue: 8", "turns_per_dialogue: 2"), "utf-8")
 
-    assert "12 dialogues" in python(project, "table_to_bank.py", "dialogues.csv", "my_bank")
-    project.run("generate_meld", env="local")
+    page = ROOT / "docs" / "your_own_data.md"
+    [[_, _, *given]] = [words for words in commands(page, "make") if words[1:2] == ["import"]]
+    values = dict(word.split("=") for word in given)
+    assert values.keys() == {"CORPUS", "FILE", "MAPPING"}
+    arguments = [values["CORPUS"], values["FILE"], "--mapping", values["MAPPING"]]
+    monkeypatch.setattr(sys, "argv", ["importing", *arguments])
+    assert importing() == 0
+    said = capsys.readouterr().out
+    assert "24 of 36 rows are in 12 dialogues" in said
+    own = "meld.generation.dialogues.imported="
+    params = [p for p in said.split("--params=")[1].split(",") if ".generation." in p]
+    assert f"{own}12" in params
+    [shown] = [w for c in commands(page, "kedro run") for w in c if f",{own}" in w]
+    assert [p for p in shown.removeprefix("--params=").split(",") if not p.startswith(own)] == [
+        p for p in said.split("--params=")[1].strip().split(",") if not p.startswith(own)
+    ]
+    project.run("generate_meld", _split_params(None, None, ",".join(params)), env="local")
     said = "11 of 12 synthetic dialogues accepted, 1 candidates refused, 1 placeholder"
     assert said in caplog.text
     refused = pd.read_parquet(project.path / "data/03_primary/meld/refused_dialogues.parquet")
-    assert set(refused["dialogue_id"]) == {"mine-3"}
+    assert set(refused["dialogue_id"]) == {"meld-imported-00003"}
     assert refused["reasons"].str.startswith("placeholder: ").all()

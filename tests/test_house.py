@@ -19,12 +19,14 @@ from tests.conftest import ROOT
 
 PIPELINES = register_pipelines()
 AUGMENT = PIPELINES["augment_meld"]
+RELEASE = PIPELINES["release_meld"]
+NODES = {node.name: node for node in (*AUGMENT.nodes, *RELEASE.nodes)}
 HEAVY = ("torch", "transformers", "great_expectations", "optuna", "sklearn", "matplotlib")
 
 
 def test_every_corpus_has_the_same_pipelines() -> None:
     for corpus in CORPORA:
-        for verb in ("prepare", "generate", "augment"):
+        for verb in ("prepare", "generate", "augment", "release"):
             assert f"{verb}_{corpus}" in PIPELINES
     assert {n.name for n in PIPELINES["__default__"].nodes} == {n.name for n in AUGMENT.nodes}
 
@@ -34,6 +36,15 @@ def test_test_labels_are_read_by_evaluation_alone() -> None:
     assert readers == {f"meld.{arm}.evaluation.evaluate" for arm in ARMS}
     raw = {n.name for n in AUGMENT.nodes if "meld.raw" in n.inputs}
     assert raw == {"meld.ingestion.split_corpus"}
+
+
+def test_a_release_reads_real_test_labels_only_as_scores() -> None:
+    readers = {n.name for n in RELEASE.nodes if "meld.test_dialogues" in n.inputs}
+    assert readers == {f"meld.{arm}.evaluation.evaluate" for arm in ("real_only", "synthetic_only")}
+    facts = {n.name for n in RELEASE.nodes if "meld.corpus_facts" in n.inputs}
+    assert facts == {"meld.validation.check_corpus"}
+    [measure] = [n for n in RELEASE.nodes if n.name == "meld.release.measure_release"]
+    assert "meld.validation_gate" in measure.inputs
 
 
 def test_label_counts_of_test_go_to_reports_alone() -> None:
@@ -78,7 +89,7 @@ def test_stages_run_by_namespace() -> None:
         assert AUGMENT.only_nodes_with_namespaces([f"meld.{stage}"]).nodes
 
 
-@pytest.mark.parametrize("node", AUGMENT.nodes, ids=lambda n: n.name)
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES)
 def test_annotations_resolve_at_run_time(node: typing.Any) -> None:
     hints = typing.get_type_hints(node.func)
     groups = [h for h in hints.values() if isinstance(h, type) and issubclass(h, ParameterGroup)]
@@ -103,7 +114,7 @@ def layers() -> dict[str, str]:
     for path in (ROOT / "conf/base").glob("catalog*.yml"):
         entries |= yaml.safe_load(path.read_text())
     found = {}
-    for name in datasets(AUGMENT):
+    for name in {*datasets(AUGMENT), *datasets(RELEASE)}:
         matching = [key for key in entries if matches(key, name)]
         assert matching, f"{name} has no catalog entry: it would not outlive the run"
         best = max(matching, key=lambda key: len(re.sub(r"\{\w+\}", "", key)))
@@ -115,20 +126,26 @@ def test_every_dataset_is_in_the_catalog_with_a_layer(layers: dict[str, str]) ->
     assert all(layers.values())
 
 
-def test_what_enters_from_outside_is_known_and_shown_as_raw(layers: dict[str, str]) -> None:
-    given = [name for name in AUGMENT.inputs() if not name.startswith("params:")]
+@pytest.mark.parametrize("flow", [AUGMENT, RELEASE], ids=["augment", "release"])
+def test_what_enters_from_outside_is_known_and_shown_as_raw(
+    layers: dict[str, str], flow: Pipeline
+) -> None:
+    given = [name for name in flow.inputs() if not name.startswith("params:")]
     assert {name.rsplit(".", maxsplit=1)[-1] for name in given} == FROM_OUTSIDE
     assert {layers[name] for name in given} == {"raw"}
 
 
-def test_layers_do_not_run_in_a_circle_or_kedro_viz_shows_none(layers: dict[str, str]) -> None:
+@pytest.mark.parametrize("flow", [AUGMENT, RELEASE], ids=["augment", "release"])
+def test_layers_do_not_run_in_a_circle_or_kedro_viz_shows_none(
+    layers: dict[str, str], flow: Pipeline
+) -> None:
     before: dict[str, set[str]] = {}
-    spaces = {str(n.namespace) for n in AUGMENT.nodes}
+    spaces = {str(n.namespace) for n in flow.nodes}
     spaces |= {space.rsplit(".", n)[0] for space in spaces for n in (1, 2)}
-    parts = [AUGMENT.only_nodes_with_namespaces([space]) for space in spaces]
-    parts += [AUGMENT.only_nodes(n.name) for n in AUGMENT.nodes]
+    parts = [flow.only_nodes_with_namespaces([space]) for space in spaces]
+    parts += [flow.only_nodes(n.name) for n in flow.nodes]
     for part in parts:  # kedro-viz draws an edge through every folded namespace
-        rest = AUGMENT - part
+        rest = flow - part
         out = {name for name in part.all_outputs() if name in rest.inputs()} | part.outputs()
         for name in out & layers.keys():
             inputs = {layers[i] for i in part.inputs() & layers.keys()}

@@ -16,6 +16,7 @@ from erc_kedro.corpora import CORPORA
 from erc_kedro.pipelines.encoding.parameters import EncodingParameters
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
+from erc_kedro.pipelines.release.parameters import ReleaseParameters
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 from erc_kedro.pipelines.validation.parameters import ValidationParameters
 
@@ -39,6 +40,7 @@ GROUPS: Mapping[str, Group] = {
     "encoding": Group(EncodingParameters, "augment", "encoding.max_tokens=64"),
     "experiment": Group(ExperimentParameters, "augment", "experiment.real_fraction=0.1"),
     "training": Group(TrainingParameters, "augment", "training.contextual.steps=200"),
+    "release": Group(ReleaseParameters, "release", "release.licence=cc-by-sa-4.0"),
 }
 RECIPES = Group(Recipe, "augment", "augmented.ratio=0.2")
 

@@ -12,6 +12,7 @@ from erc_kedro.pipelines import (
     generation,
     ingestion,
     mixing,
+    release,
     reporting,
     training,
     validation,
@@ -41,6 +42,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             "preview": preview,
             "generate": generate,
             "augment": augment,
+            "release": generate + release_pipeline(),
         }
         for verb, flow in flows.items():
             registered[f"{verb}_{corpus}"] = Pipeline(
@@ -54,6 +56,13 @@ def experiment_pipeline(arms: Sequence[str]) -> Pipeline:
     parts = (arm_pipeline(arm) for arm in arms)
     compared = sum(parts, mixing.create_pipeline()) + evaluation.create_pipeline(arms)
     return compared + reporting.create_pipeline(arms)
+
+
+def release_pipeline() -> Pipeline:
+    """Return what follows generation in a release: the arms that its card tells of, and itself."""
+    arms = release.ARMS_OF_RELEASE
+    parts = sum((arm_pipeline(arm) for arm in arms), mixing.create_pipeline())
+    return encoding.create_pipeline(arms) + parts + release.create_pipeline()
 
 
 def arm_pipeline(arm: str) -> Pipeline:

@@ -26,6 +26,7 @@ from erc_kedro.core.specs import DialogueSpec, plan_specs
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
 from erc_kedro.corpora import CORPORA
 from erc_kedro.corpora.folder import read_raw
+from erc_kedro.importing import import_file
 from erc_kedro.llm import BACKENDS, open_language_model
 from erc_kedro.llm.fake import FakeLanguageModel
 from erc_kedro.llm.protocol import LanguageModel
@@ -104,6 +105,17 @@ def open_stored_fake(until_the_end: ExitStack) -> Opened:
     return open_it, planned_specs()
 
 
+def open_file(until_the_end: ExitStack) -> Opened:
+    folder = Path(until_the_end.enter_context(TemporaryDirectory()))
+    table = folder / "data.csv"
+    rows = [f"Number {i} of the {i} texts.,{LABELS.emotions[i % 7]}\n" for i in range(40)]
+    table.write_text("text,label\n" + "".join(rows))
+    bank = str(import_file("meld", table, None, folder).bank.parent)
+    stored = open_language_model("file", {"folder": bank}).stored_specs
+    assert stored is not None
+    return lambda: open_language_model("file", {"folder": bank}), stored
+
+
 def open_openai(until_the_end: ExitStack) -> Opened:
     server = until_the_end.enter_context(FaultServer())
     options = {"base_url": server.url, "model": "fake"}
@@ -119,6 +131,7 @@ OPEN: dict[str, Callable[[ExitStack], Opened]] = {
     "bank": open_bank,
     "batch": open_batch,
     "fake": open_fake,
+    "file": open_file,
     "openai": open_openai,
     "transformers": open_transformers,
 }

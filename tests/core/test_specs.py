@@ -218,6 +218,17 @@ def test_the_strategies_aim_at_uniform_own_or_given_shares():
     assert target_shares("balanced", ABC, train, {"b": 2}).tolist() == [0, 1, 0]
 
 
+def test_a_strategy_of_stored_dialogues_aims_at_their_own_shares_if_none_are_given():
+    stored = [
+        DialogueSpec("x-0", "mine", "", 1, ("a", "c")),
+        DialogueSpec("x-1", "mine", "", 1, ("c", "c")),
+    ]
+    train = np.array([0.5, 0.3, 0.2])
+    assert target_shares("mine", ABC, train, None, stored).tolist() == [0.25, 0, 0.75]
+    assert target_shares("mine", ABC, train, {"b": 2}, stored).tolist() == [0, 1, 0]
+    assert target_shares("faithful", ABC, train, None, stored).tolist() == train.tolist()
+
+
 @pytest.mark.parametrize("given", [{}, {"a": 0}, {"a": 2, "b": -1}, {"d": 1}])
 def test_shares_that_are_none_are_refused(given):
     with pytest.raises(UserError, match="mine"):

@@ -9,8 +9,13 @@ from erc_kedro.core.parameters import ParameterGroup
 ARMS = ("real_only", "oversampled", "augmented", "synthetic_only")
 """The arms in the order they are shown; the first is the baseline of every comparison."""
 
+BASELINE = ARMS[0]
+
 AUGMENTED = "augmented"
 """The arm under test: the oversampled one matches its size."""
+
+SYNTHETIC_ONLY = "synthetic_only"
+"""The arm without real dialogues: train on synthetic, test on real."""
 
 
 class ExperimentParameters(ParameterGroup):

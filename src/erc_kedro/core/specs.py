@@ -57,7 +57,11 @@ class DialogueSpec:
 
 
 def target_shares(
-    strategy: str, label_set: LabelSet, train_shares: np.ndarray, given: Mapping[str, float] | None
+    strategy: str,
+    label_set: LabelSet,
+    train_shares: np.ndarray,
+    given: Mapping[str, float] | None,
+    stored: Sequence[DialogueSpec] = (),
 ) -> np.ndarray:
     """Return the label shares a strategy aims at, shape (labels,).
 
@@ -66,6 +70,7 @@ def target_shares(
         label_set: The corpus's label set.
         train_shares: Label shares of real train.
         given: Shares per emotion for a strategy of the user's own; normalised to sum 1.
+        stored: The strategy's stored specs; without given shares, one of the user's own has theirs.
 
     Raises:
         UserError: If the strategy is unknown and no shares are given, or they are no shares.
@@ -86,6 +91,8 @@ def target_shares(
         return np.full(len(label_set), 1 / len(label_set))
     if strategy == "faithful":
         return train_shares
+    if stored:
+        return label_set.shares(emotion for spec in stored for emotion in spec.emotions)
     raise UserError(
         "Unknown strategy.",
         expected="balanced, faithful, or a strategy with target shares",

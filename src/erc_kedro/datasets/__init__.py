@@ -1,6 +1,7 @@
 """Kedro datasets of the project: where an outside thing enters the catalog, and whole files."""
 
 from erc_kedro.datasets.figure import FigureDataset
+from erc_kedro.datasets.folder import FolderDataset
 from erc_kedro.datasets.language_model import LanguageModelDataset
 from erc_kedro.datasets.raw_corpus import RawCorpusDataset
 from erc_kedro.datasets.stores import ClassifierStoreDataset, FeatureStoreDataset
@@ -11,6 +12,7 @@ __all__ = [
     "ClassifierStoreDataset",
     "FeatureStoreDataset",
     "FigureDataset",
+    "FolderDataset",
     "JSONDataset",
     "LanguageModelDataset",
     "ParquetDataset",

@@ -91,9 +91,10 @@ class OnScreen:
         if f"{corpus}.preview" in pipeline.all_outputs():
             print(catalog.load(f"{corpus}.preview"))
         _say_what_is_older(corpus, pipeline, catalog)
-        if f"{corpus}.report" in pipeline.all_outputs():
-            path = Path(str(getattr(catalog.get(f"{corpus}.report"), "_filepath", "")))
-            logger.info("Report: %s", os.path.relpath(path))
+        for name in ("report", "release"):
+            if f"{corpus}.{name}" in pipeline.all_outputs():
+                path = Path(str(getattr(catalog.get(f"{corpus}.{name}"), "_filepath", "")))
+                logger.info("%s: %s", name.capitalize(), os.path.relpath(path))
         parts = ", ".join(
             f"{stage} {took:.0f} s" for stage, took in self._took.items() if took >= _WORTH_A_WORD
         )

@@ -100,6 +100,17 @@ def _report(runs: ExperimentRuns, run_id: str, page: str) -> None:
     runs.log_text(run_id, page, "report.html")
 
 
+def _release(runs: ExperimentRuns, run_id: str, files: Mapping[str, bytes]) -> None:
+    runs.log_text(run_id, files["README.md"].decode(), "release/README.md")
+    for path, content in files.items():
+        if path.startswith("figures/"):
+            runs.log_bytes(run_id, content, f"release/{path}")
+
+
+def _release_measures(runs: ExperimentRuns, run_id: str, measures: dict[str, Any]) -> None:
+    runs.log_json(run_id, measures, "release/measures.json")
+
+
 def _figure(runs: ExperimentRuns, run_id: str, figure: "Figure", name: str) -> None:
     from erc_kedro.reporting.images import png_of, svg_of
 
@@ -117,6 +128,8 @@ RECORDS: Mapping[str, Record] = {
     "metrics": _metrics,
     "mixture": _mixture,
     "preview": _preview,
+    "release": _release,
+    "release_measures": _release_measures,
     "report": _report,
     "result_table": _result_table,
     "training_history": _training_history,

@@ -10,6 +10,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.llm.bank import BankLanguageModel
 from erc_kedro.llm.batch_files import BatchLanguageModel
 from erc_kedro.llm.fake import FakeLanguageModel
+from erc_kedro.llm.file import FileLanguageModel
 from erc_kedro.llm.openai_server import OpenAILanguageModel
 from erc_kedro.llm.protocol import LanguageModel
 from erc_kedro.llm.transformers_model import TransformersLanguageModel
@@ -18,6 +19,7 @@ BACKENDS: Mapping[str, Callable[..., LanguageModel]] = {
     "bank": BankLanguageModel,
     "batch": BatchLanguageModel,
     "fake": FakeLanguageModel,
+    "file": FileLanguageModel,
     "openai": OpenAILanguageModel,
     "transformers": TransformersLanguageModel,
 }

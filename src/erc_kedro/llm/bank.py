@@ -32,7 +32,7 @@ class BankLanguageModel(HoldsNothing):
                 "There is no bank of dialogues.",
                 where=str(place),
                 expected="files named <strategy>.jsonl",
-                remedy="use a back-end that can write, or give the bank's folder",
+                remedy="fill it (make import), name another, or use a back-end that can write",
             )
         self.name = f"bank:{corpus}"
         self.settings: Mapping[str, Any] = {"model": self.name}

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all, whatever stops the writer."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,11 +37,14 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(target: Path) -> None:
-    """Remove what writers of a file left that are no more."""
+    """Remove what writers of a file or folder left that are no more."""
     for path in target.parent.glob(f".{target.name}.*.new"):
         process = path.name.split(".")[-2]
         if process.isdecimal() and not _is_running(int(process)):
-            path.unlink(missing_ok=True)
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _is_running(process: int) -> bool:

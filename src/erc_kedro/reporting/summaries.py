@@ -81,7 +81,7 @@ def transitions_by_data(
     return {name: transition_shares(rows, emotions) for name, rows in tables.items()}
 
 
-def rare_emotions(counts: Mapping[str, int]) -> set[str]:
+def rare_emotions(counts: Mapping[str, float]) -> set[str]:
     """Return the least frequent emotions of train."""
     return set(sorted(counts, key=lambda emotion: counts[emotion])[:N_RARE])
 

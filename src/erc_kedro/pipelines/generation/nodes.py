@@ -61,9 +61,9 @@ def plan_dialogues(
     planned: list[DialogueSpec] = []
     for strategy, n in generation.dialogues.items():
         given = generation.target_shares.get(strategy)
-        target = target_shares(strategy, label_set, train_shares, given)
+        own = [spec for spec in stored or () if spec.strategy == strategy]
+        target = target_shares(strategy, label_set, train_shares, given, own)
         if stored is not None:
-            own = [spec for spec in stored if spec.strategy == strategy]
             _check_enough(strategy, n, len(own), language_model.name)
             planned += select_specs(own, n, target, label_set, generation.seed)
         elif n:

@@ -1,0 +1,232 @@
+"""Nodes of release. Of real dev and test they read texts alone, and only to find overlaps."""
+
+import io
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from erc_kedro.core import release as released
+from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.dialogue import Turn
+from erc_kedro.core.diversity import WINDOW, diversity, draw_equally
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.experiment import BASELINE, SYNTHETIC_ONLY
+from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.overlap import TextIndex
+from erc_kedro.core.prompts import load_template, render_request
+from erc_kedro.core.release import ALL, REAL
+from erc_kedro.core.specs import DialogueSpec
+from erc_kedro.modelling.features import FeatureStore, open_features
+from erc_kedro.pipelines.release.parameters import ReleaseParameters
+
+logger = logging.getLogger(__name__)
+
+_WITHHELD = Turn("(withheld)", "(an excerpt of real train)", "(withheld)")
+
+
+def measure_release(
+    synthetic_dialogues: pd.DataFrame,
+    train_dialogues: pd.DataFrame,
+    held_out_texts: pd.DataFrame,
+    validation_gate: dict[str, Any],
+    feature_store: FeatureStore,
+    release: ReleaseParameters,
+) -> dict[str, Any]:
+    """Measure the accepted dialogues of every strategy, beside real train.
+
+    Returns:
+        By name of the data ("real train" and every strategy): lengths (mean and median), repetition
+        (see `core.release.repetition`), and diversity on draws of equal size (utterances, draws,
+        seed, window, and sets: see `core.diversity.MEASURES`); of every strategy, and of "all",
+        copying from real train and from real dev and test (see `core.release.copying`); and the
+        encoder's name.
+
+    Raises:
+        UserError: If a dialogue overlaps with real dev or test.
+    """
+    from erc_kedro.modelling.encoders import Encoder, Pooling
+    from erc_kedro.reporting.release_tables import summary
+
+    released.check_held_out(synthetic_dialogues, held_out_texts["text"])
+    tables = _by_data(train_dialogues, synthetic_dialogues)
+    encoder = Encoder(release.encoder, [Pooling(-1, "mean")], max_tokens=256)
+    drawn = draw_equally(
+        {name: list(own["text"]) for name, own in tables.items()},
+        draws=release.draws,
+        seed=release.seed,
+    )
+    place, _ = feature_store.update(encoder, [t for own in drawn.values() for d in own for t in d])
+    vectors_of = open_features(place, encoder.width).of
+    n = len(drawn[REAL][0])
+    real = {
+        REAL: TextIndex(train_dialogues["text"]),
+        "real dev and test": TextIndex(held_out_texts["text"]),
+    }
+    logger.info("measured anew: %d draws of %s utterances", release.draws, f"{n:,}")
+    return {
+        "encoder": release.encoder,
+        "lengths": {
+            name: {key: summary(values) for key, values in released.lengths(own).items()}
+            for name, own in tables.items()
+        },
+        "diversity": {
+            "utterances": n,
+            "draws": release.draws,
+            "seed": release.seed,
+            "window": WINDOW,
+            "sets": {name: diversity(own, vectors_of) for name, own in drawn.items()},
+        },
+        "repetition": {name: released.repetition(own) for name, own in tables.items()},
+        "copying": {
+            name: {split: released.copying(own, index) for split, index in real.items()}
+            for name, own in [*_by_strategy(synthetic_dialogues), (ALL, synthetic_dialogues)]
+        },
+    }
+
+
+def write_release(
+    synthetic_dialogues: pd.DataFrame,
+    train_dialogues: pd.DataFrame,
+    candidates: list[dict[str, Any]],
+    demonstrations: pd.DataFrame,
+    release_measures: dict[str, Any],
+    corpus_card: dict[str, Any],
+    generation_report: dict[str, Any],
+    validation_report: dict[str, Any],
+    provenance: dict[str, Any],
+    real_metrics: dict[str, Any],
+    synthetic_metrics: dict[str, Any],
+    recipe: Recipe,
+    template: str,
+    speech_register: str,
+    definitions: dict[str, str],
+    n_demonstrations: int,
+    release: ReleaseParameters,
+) -> dict[str, bytes]:
+    """Write what is released.
+
+    Args:
+        synthetic_dialogues: The accepted ones.
+        train_dialogues: Real train; only counts, shares and lengths of it are shown.
+        candidates: What was asked for, and what came.
+        demonstrations: Excerpts of real train that requests showed; empty if none did.
+        release_measures: As `measure_release` returns them.
+        corpus_card: Of the corpus.
+        generation_report: What was asked of the language model.
+        validation_report: Of the synthetic dialogues.
+        provenance: How the run came about; of a release under "release".
+        real_metrics: Of the arm trained on real train.
+        synthetic_metrics: Of the arm trained on synthetic dialogues alone.
+        recipe: Of the latter arm, for the strategy that it was trained on.
+        template: Name of the prompt template.
+        speech_register: As requests name it.
+        definitions: As requests give them.
+        n_demonstrations: Excerpts in every request, if there were any.
+        release: What the card says beyond that.
+
+    Returns:
+        The files of the folder by their paths: README.md (the card), one Parquet file for each
+        strategy, and the figures as SVG and PNG.
+    """
+    from erc_kedro.reporting.release_card import DATA, choose_sample, render_card
+
+    tables = released.release_tables(synthetic_dialogues, candidates)
+    _check_names(tables)
+    n_withheld = n_demonstrations if len(demonstrations) else 0
+    sample = choose_sample(tables, train_dialogues, corpus_card["emotions"])
+    specs = {candidate["spec"]["id"]: candidate["spec"] for candidate in candidates}
+    request = render_request(
+        DialogueSpec.from_dict(specs[sample.id]),
+        template,
+        load_template(template),
+        register=speech_register,
+        definitions=definitions,
+        label_set=label_set_of(corpus_card),
+        demonstrations=[[_WITHHELD]] * n_withheld,
+    )
+    card = render_card(
+        tables=tables,
+        measures=release_measures,
+        train_dialogues=train_dialogues,
+        corpus_card=corpus_card,
+        generation_report=generation_report,
+        validation_report=validation_report,
+        metrics={BASELINE: real_metrics, SYNTHETIC_ONLY: synthetic_metrics},
+        trained_on=recipe.strategy,
+        provenance=provenance.get("release", provenance),
+        sample=sample,
+        request=request,
+        n_withheld=n_withheld,
+        about=release.model_dump(include={"licence", "language", "credit"}),
+    )
+    files = {"README.md": card.encode()}
+    files |= {DATA.format(strategy=name): _parquet(own) for name, own in tables.items()}
+    files |= _figures(train_dialogues, synthetic_dialogues, validation_report, corpus_card)
+    n_dialogues = synthetic_dialogues["dialogue_id"].nunique()
+    logger.info("%s dialogues to be released, in %d files", f"{n_dialogues:,}", len(files))
+    return files
+
+
+def _by_data(train: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return real train and every strategy's dialogues."""
+    return {REAL: train} | dict(_by_strategy(synthetic))
+
+
+def _by_strategy(synthetic: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    return [(str(name), own) for name, own in synthetic.groupby("strategy", sort=True)]
+
+
+def _check_names(strategies: Mapping[str, Any]) -> None:
+    for strategy in strategies:
+        if not re.fullmatch(r"\w[\w.-]*", strategy):
+            raise UserError(
+                "A strategy's name cannot be that of a file.",
+                where="generation.dialogues",
+                expected="letters, digits, _ . and -",
+                found=repr(strategy),
+                remedy="give it another name",
+            )
+
+
+def _parquet(table: pd.DataFrame) -> bytes:
+    """Return a table as a Parquet file of plain types, without pandas' own notes."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    kinds = {"turn": pa.int32()}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in released.COLUMNS])
+    own = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
+    target = io.BytesIO()
+    parquet.write_table(own.replace_schema_metadata(None), target)
+    return target.getvalue()
+
+
+def _figures(
+    train: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    validation_report: Mapping[str, Any],
+    corpus_card: Mapping[str, Any],
+) -> dict[str, bytes]:
+    """Return the card's figures as files by their paths."""
+    from erc_kedro.reporting import figures, summaries
+    from erc_kedro.reporting.images import png_of, svg_of
+    from erc_kedro.reporting.release_figures import draw_lengths
+
+    emotions: Sequence[str] = corpus_card["emotions"]
+    counted = train[train["emotion"].isin(list(emotions))]
+    drawn = {
+        "shares": figures.draw_label_shares(
+            summaries.label_shares(counted, emotions), validation_report["shares"]
+        ),
+        "transitions": figures.draw_transitions(
+            summaries.transitions_by_data(train, synthetic, emotions), emotions
+        ),
+        "lengths": draw_lengths(
+            {name: released.lengths(own) for name, own in _by_data(train, synthetic).items()}
+        ),
+    }
+    svgs = {f"figures/{name}.svg": svg_of(figure).encode() for name, figure in drawn.items()}
+    return svgs | {f"figures/{name}.png": png_of(figure) for name, figure in drawn.items()}
