@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,6 +19,7 @@ from kedro.validation.exceptions import ParameterValidationError
 from pydantic import BaseModel
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.corpora import CORPORA
 from erc_kedro.hooks.configuration import secrets_of
 from erc_kedro.hooks.namespaces import corpus_of
 from erc_kedro.tracking.provenance import flatten
@@ -32,6 +34,10 @@ class UserErrors:
         """From here on, an error of the user's ends the command with its message alone.
 
         Neither an error nor a log line says what is secret.
+
+        Raises:
+            UserError: If a parameter stands for all of a corpus: parameters of another one that
+                are taken over from it could not be resolved.
         """
         secrets = secrets_of(context)
         sys.excepthook = _Errors(secrets)
@@ -40,6 +46,14 @@ class UserErrors:
                 handler.removeFilter(old)
             handler.addFilter(_HideSecrets(secrets))
         self._data = context.project_path / "data"
+        for name, value in (context.config_loader.runtime_params or {}).items():
+            if name in CORPORA and not isinstance(value, Mapping):
+                raise UserError(
+                    "No node of this run reads this parameter.",
+                    where=f"--params {name}",
+                    expected=f"a path such as {name}.generation.seed",
+                    remedy="see docs/configuration.md",
+                )
 
     @hook_impl
     def before_pipeline_run(
