@@ -172,6 +172,22 @@ class TestEvaluation:
         assert f"{path}, line 4" in str(caught.value)
 
 
+class TestVotes:
+    def test_are_shares_within_the_label_set_and_who_names_two_splits(self, tmp_path: Path) -> None:
+        said = [
+            Said("F", "one", "neu", ("Neutral;", "Anger; Frustration;", "Other;")),
+            Said("M", "two", "xxx", ("Surprise;", "Fear;")),
+        ]
+        ids = [f"Ses0{n}F_impro{i:02d}" for n in range(1, 6) for i in range(12)]
+        folder = write_official(tmp_path / "raw", dict.fromkeys(ids, said))
+        table = read_official(folder)["train"][0]
+        votes = table[[f"vote_{name}" for name in EMOTIONS]]
+        found = dict(zip(EMOTIONS, votes.iloc[0], strict=True))
+        wanted = {"neutral": 0.5, "angry": 0.25, "frustrated": 0.25}
+        assert found == dict.fromkeys(EMOTIONS, 0.0) | wanted
+        assert votes.iloc[1].isna().all()
+
+
 class TestBothLayouts:
     def test_agree(self, official: Path, as_json: Path) -> None:
         shared = [*COLUMNS, "original_text"]

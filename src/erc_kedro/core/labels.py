@@ -84,6 +84,32 @@ class LabelSet:
         return np.bincount(codes, minlength=len(self))[: len(self)]
 
 
+VOTES = "vote_"
+"""A column "vote_<emotion>" of a dialogue table holds that emotion's share of the annotators' votes
+within the label set; all of an utterance's are NaN if nobody voted for any of them."""
+
+
+def vote_columns(table: pd.DataFrame) -> list[str]:
+    """Return the columns of a dialogue table that hold annotators' votes; empty if it has none."""
+    return [name for name in table.columns if name.startswith(VOTES)]
+
+
+def label_distributions(table: pd.DataFrame, label_set: LabelSet) -> np.ndarray:
+    """Return each utterance's soft label: the annotators' votes, or its emotion where none stand.
+
+    Returns:
+        float64 array of shape (rows, labels); a row sums to 1, or to 0 if its emotion is `OTHER`.
+    """
+    n = len(label_set)
+    codes = label_set.codes(table["emotion"], other=n)
+    hard = np.eye(n + 1)[codes][:, :n]
+    if not vote_columns(table):
+        return hard
+    votes = table[[f"{VOTES}{emotion}" for emotion in label_set.emotions]].to_numpy(dtype=float)
+    voted = (np.nan_to_num(votes).sum(1) > 0) & (codes < n)
+    return np.where(voted[:, None], np.nan_to_num(votes), hard)
+
+
 def labelled(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of a dialogue table that count: those whose emotion is not `OTHER`."""
     return table[table["emotion"] != OTHER]

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError, model_valid
 from erc_kedro.core.corpus import Corpus, Layout
 from erc_kedro.core.dialogue import COLUMNS, normalise_text, words
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.labels import OTHER, LabelSet
+from erc_kedro.core.labels import OTHER, VOTES, LabelSet
 from erc_kedro.corpora.iemocap_lines import Judged, read_evaluation, read_transcription
 
 LABELS = LabelSet("iemocap", ("happy", "sad", "neutral", "angry", "excited", "frustrated"))
@@ -25,6 +25,22 @@ LABELS = LabelSet("iemocap", ("happy", "sad", "neutral", "angry", "excited", "fr
 Read = dict[str, tuple[pd.DataFrame, list[str]]]
 
 _CODES = dict(zip(("hap", "sad", "neu", "ang", "exc", "fru"), LABELS.emotions, strict=True))
+_NAMES = {
+    "happiness": "happy",
+    "happy": "happy",
+    "sadness": "sad",
+    "sad": "sad",
+    "neutral": "neutral",
+    "neutral state": "neutral",
+    "anger": "angry",
+    "angry": "angry",
+    "excited": "excited",
+    "excitement": "excited",
+    "frustration": "frustrated",
+    "frustrated": "frustrated",
+}
+"""What annotators call the emotions of the label set."""
+
 _NOT_EVALUATED = Judged("not evaluated", nan, nan, nan, votes="")
 _TRANSCRIPTIONS = tuple(f"Session{n}/dialog/transcriptions/Ses*.txt" for n in range(1, 6))
 _EVALUATIONS = tuple(f"Session{n}/dialog/EmoEvaluation/Ses*.txt" for n in range(1, 6))
@@ -42,7 +58,8 @@ def read_official(folder: Path) -> Read:
         Per split the dialogue table and the findings. A speaker is named by session and gender,
         "Ses01_F". Further columns: utterance_id; start and end in seconds; valence, activation
         and dominance, from 1 to 5, NaN if not evaluated; votes, what the annotators named (see
-        `iemocap_lines.Judged`); original_text.
+        `iemocap_lines.Judged`); vote_<emotion>, the emotion's share of these votes within the label
+        set (see `core.labels.VOTES`; who names several splits the vote); original_text.
 
     Raises:
         UserError: If a dialogue's transcription or evaluation is missing or cannot be read.
@@ -88,6 +105,7 @@ def _official(files: Sequence[tuple[Path, Path]], where: str) -> tuple[pd.DataFr
                     "start": said.start,
                     "end": said.end,
                     **own,
+                    **_shares_of(own["votes"]),
                     "emotion": _CODES.get(own["code"], OTHER),
                 }
             )
@@ -98,6 +116,17 @@ def _official(files: Sequence[tuple[Path, Path]], where: str) -> tuple[pd.DataFr
     if unspoken:
         findings.append(f"{unspoken} evaluations are of no transcribed utterance, passed over")
     return _finish(rows, findings, where)
+
+
+def _shares_of(votes: str) -> dict[str, float]:
+    """Return each emotion's share of the votes within the label set, by its column's name."""
+    total = dict.fromkeys(LABELS.emotions, 0.0)
+    for voter in filter(None, votes.split(";")):
+        named = [_NAMES.get(name.strip()) for name in voter.split(",")]
+        for emotion in filter(None, named):
+            total[emotion] += 1 / len(named)
+    n = sum(total.values())
+    return {f"{VOTES}{emotion}": own / n if n else nan for emotion, own in total.items()}
 
 
 class _Turns(BaseModel):

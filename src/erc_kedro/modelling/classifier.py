@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from erc_kedro.core.labels import LabelSet, labelled
+from erc_kedro.core.labels import LabelSet, label_distributions, labelled
 from erc_kedro.core.progress import counting
 from erc_kedro.modelling.objective import UNLABELLED, source_codes
 from erc_kedro.modelling.threads import side_by_side
@@ -91,16 +91,18 @@ def fit_seeds(
 
 
 def targets(
-    rows: pd.DataFrame, label_set: LabelSet, device: torch.device
+    rows: pd.DataFrame, label_set: LabelSet, device: torch.device, *, soft: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return what the loss needs of a training set's rows: codes, sources and weights, (rows,).
+    """Return what the loss needs of a training set's rows: labels, sources and weights, (rows,).
 
-    A row of `labels.OTHER` has the code `UNLABELLED` and the weight 0.
+    Labels are codes, or with `soft` distributions of shape (rows, labels). A row of `labels.OTHER`
+    has the code `UNLABELLED`, or a distribution of zeros, and the weight 0.
     """
     codes = torch.from_numpy(label_set.codes(rows["emotion"], other=UNLABELLED))
     weights = torch.tensor(rows["weight"].to_numpy(), dtype=torch.float32)
     weights = weights.masked_fill(codes == UNLABELLED, 0)
-    return codes.to(device), source_codes(rows).to(device), weights.to(device)
+    wanted = torch.from_numpy(label_distributions(rows, label_set)).float() if soft else codes
+    return wanted.to(device), source_codes(rows).to(device), weights.to(device)
 
 
 def steps_beside(real: pd.DataFrame, steps: int, scaling: float) -> int:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from erc_kedro.core.dialogue import COLUMNS
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import vote_columns
 from erc_kedro.core.mixing import by_seed
 from erc_kedro.modelling.files import remove_leftovers, replacing
 
@@ -76,7 +77,9 @@ class ClassifierStore:
         shared = {name: digest(value) for name, value in depends_on.items()}
         wanted: dict[int, Parts] = {
             seed: {
-                "training set": _content(sets[seed], (*COLUMNS, "weight")),
+                "training set": _content(
+                    sets[seed], [*COLUMNS, "weight", *vote_columns(sets[seed])]
+                ),
                 "real dialogues": _content(reals[seed], COLUMNS),
                 **shared,
             }

@@ -155,7 +155,8 @@ class ContextualClassifier:
         mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
         inputs = torch.from_numpy(self._features.of(training_set["text"]))
         inputs = ((inputs - mean) / scale).to(device)
-        codes, sources, weights = targets(training_set, self._label_set, device)
+        soft = self._objective.soft_labels
+        wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
         dialogues = _row_ranges(training_set)
         steps = self.steps(real)
         history: History = []
@@ -178,7 +179,7 @@ class ContextualClassifier:
             rows, neighbours = _collate([dialogues[i] for i in chosen], settings.kernel)
             rows = rows.to(device)
             logits = head(inputs[rows], neighbours.to(device))
-            loss = objective.loss(logits, codes[rows], sources[rows], weights[rows])
+            loss = objective.loss(logits, wanted[rows], sources[rows], weights[rows])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)

@@ -74,7 +74,8 @@ class FineTunedClassifier:
         """Train one classifier for a fixed number of steps; as `Classifier.fit`."""
         settings, device = self._settings, self._device
         objective = Objective(training_set, real, self._label_set, self._objective).to(device)
-        codes, sources, weights = targets(training_set, self._label_set, device)
+        soft = self._objective.soft_labels
+        wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
         steps = self.steps(real)
         history: History = []
         with seeded(seed):
@@ -100,7 +101,7 @@ class FineTunedClassifier:
                 chosen = torch.from_numpy(rows).to(device)
                 with self._autocast():
                     logits = head(batch)
-                loss = objective.loss(logits, codes[chosen], sources[chosen], weights[chosen])
+                loss = objective.loss(logits, wanted[chosen], sources[chosen], weights[chosen])
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)

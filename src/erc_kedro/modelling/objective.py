@@ -5,7 +5,8 @@ import pandas as pd
 import torch
 from torch.nn import functional as F
 
-from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import LabelSet, vote_columns
 from erc_kedro.modelling.settings import ObjectiveSettings
 
 SOURCES = ("real", "repeated", "synthetic")
@@ -26,7 +27,10 @@ class Objective:
         training_set: One seed's training set: emotion and source of every utterance.
         real: The real dialogues of the same seed, whether or not they are in the training set.
         label_set: The corpus's label set.
-        settings: Power of the class weights, and prior correction.
+        settings: Power of the class weights, prior correction, and soft labels.
+
+    Raises:
+        UserError: If labels shall be soft and the real dialogues hold no votes.
     """
 
     def __init__(
@@ -36,6 +40,14 @@ class Objective:
         label_set: LabelSet,
         settings: ObjectiveSettings,
     ) -> None:
+        if settings.soft_labels and not vote_columns(real):
+            raise UserError(
+                "The real dialogues hold no annotators' votes.",
+                where="training.objective.soft_labels: true",
+                expected="a corpus, and a layout of its files, with votes",
+                remedy="leave soft_labels out; docs/configuration.md says which corpora have votes",
+            )
+
         def counts(rows: pd.DataFrame) -> np.ndarray:
             return label_set.counts(rows["emotion"]) + settings.prior_smoothing
 
@@ -61,7 +73,7 @@ class Objective:
     def loss(
         self,
         logits: torch.Tensor,
-        codes: torch.Tensor,
+        wanted: torch.Tensor,
         sources: torch.Tensor,
         weights: torch.Tensor,
     ) -> torch.Tensor:
@@ -69,14 +81,18 @@ class Objective:
 
         Args:
             logits: Shape (utterances, labels).
-            codes: Shape (utterances,): label codes, `UNLABELLED` for context alone.
+            wanted: Label codes of shape (utterances,), `UNLABELLED` for context alone; or soft
+                labels of shape (utterances, labels), all 0 for context alone.
             sources: Shape (utterances,): positions in `SOURCES`.
             weights: Shape (utterances,): weight of each in the loss; 0 for context alone.
         """
-        entropy = F.cross_entropy(
-            logits + self.log_priors[sources], codes, reduction="none", ignore_index=UNLABELLED
-        )
-        weights = weights * self.class_weights[codes]
+        logits = logits + self.log_priors[sources]
+        if wanted.is_floating_point():
+            entropy = F.cross_entropy(logits, wanted, reduction="none")
+            weights = weights * (wanted @ self.class_weights)
+        else:
+            entropy = F.cross_entropy(logits, wanted, reduction="none", ignore_index=UNLABELLED)
+            weights = weights * self.class_weights[wanted]
         return (weights * entropy).sum() / weights.sum().clamp_min(1e-12)
 
 

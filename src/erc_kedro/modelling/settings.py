@@ -23,11 +23,14 @@ class ObjectiveSettings(ParameterGroup):
         prior_correction: Whether logits learn relative to the label prior of the sample's own
             source, real or synthetic, and predict with the real one.
         prior_smoothing: Utterances added to every label's count before a prior is taken.
+        soft_labels: Whether real utterances are learnt by their annotators' votes instead of by
+            the one emotion that most named; for corpora whose files hold votes.
     """
 
     class_weight_power: Annotated[float, Field(ge=0, le=1)]
     prior_correction: bool
     prior_smoothing: PositiveFloat
+    soft_labels: bool = False
 
 
 class ContextualSettings(ParameterGroup):
