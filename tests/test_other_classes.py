@@ -122,7 +122,8 @@ def test_a_corpus_with_such_utterances_runs_through(
     off = "{disable_autologging: true, pipelines: [augment_iemocap]}"  # takes half of the time
     overlay("mlflow.yml", f"tracking: {{disable_tracking: {off}}}\n")
     generation = {"demonstrations": {"n": 0}, "dialogues": {"balanced": 10, "faithful": 5}}
-    chosen = {"generation": generation, "ingestion": {"min_dialogues": 3}}
+    training = {"objective": {"soft_labels": True}}
+    chosen = {"generation": generation, "ingestion": {"min_dialogues": 3}, "training": training}
     project.run("augment_iemocap", {"iemocap": chosen})
     data = project.path / "data"
     codes = [one.code for name in cut(made)["test"] for one in made[name]]
@@ -132,3 +133,4 @@ def test_a_corpus_with_such_utterances_runs_through(
     assert len(pd.read_parquet(output / "predictions.parquet")) == 2 * len(codes)
     sets = pd.read_parquet(data / "05_model_input/iemocap/augmented/training_sets.parquet")
     assert set(sets.loc[sets["emotion"] == OTHER, "source"]) == {"real"}
+    assert set(sets.loc[sets["vote_neutral"].notna(), "source"]) == {"real"}

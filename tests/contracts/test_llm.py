@@ -21,7 +21,7 @@ from erc_kedro.core.prompts import (
     parse_completion,
     render_request,
 )
-from erc_kedro.core.rules import refusals
+from erc_kedro.core.rules import Judge, refusals
 from erc_kedro.core.specs import DialogueSpec, plan_specs
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
 from erc_kedro.corpora import CORPORA
@@ -239,10 +239,12 @@ class TestEveryShippedBank:
         verdicts = refusals(
             [parse_completion(completion) for completion in bank.complete(asked)],
             stored,
-            CORPORA[corpus].label_set,
-            held_out=TextIndex([]),
-            train=TextIndex([]),
-            max_words=80,
+            Judge(
+                CORPORA[corpus].label_set,
+                held_out=TextIndex([]),
+                train=TextIndex([]),
+                max_words=80,
+            ),
         )
         assert len(verdicts) == sum(SIZES[corpus].values())
         assert {spec_id: found for spec_id, found in verdicts.items() if found} == {}
@@ -267,10 +269,12 @@ class TestTheShippedBank:
         verdicts = refusals(
             [parse_completion(completion) for completion in completions],
             stored,
-            LABELS,
-            held_out=TextIndex(held_out),
-            train=TextIndex(raw.splits["train"]["text"]),
-            max_words=80,
+            Judge(
+                LABELS,
+                held_out=TextIndex(held_out),
+                train=TextIndex(raw.splits["train"]["text"]),
+                max_words=80,
+            ),
         )
         refused = [spec_id for spec_id, found in verdicts.items() if found]
         assert len(refused) <= 0.01 * len(stored)
@@ -376,10 +380,7 @@ class TestTheFake:
         verdicts = refusals(
             [parse_completion(c) for c in completions],
             specs,
-            LABELS,
-            held_out=nothing,
-            train=nothing,
-            max_words=80,
+            Judge(LABELS, held_out=nothing, train=nothing, max_words=80),
         )
         assert not any(verdicts.values())
 

@@ -4,7 +4,7 @@ import pytest
 
 from erc_kedro.core.dialogue import Turn
 from erc_kedro.core.overlap import TextIndex
-from erc_kedro.core.rules import RULE_NAMES, RULES, refusals
+from erc_kedro.core.rules import RULE_NAMES, RULES, Judge, refusals
 from tests.builders import EMOTIONS, LABELS, make_dialogue, make_spec
 
 CLEAN = make_dialogue(
@@ -15,12 +15,14 @@ CLEAN = make_dialogue(
     ("Bo", "Oh my God!", "surprise"),
 )
 HELD_OUT = TextIndex(["Could this be any more awkward for us", "Oh my God!", "a b c d e f g h i"])
+ELSEWHERE = {"other": TextIndex(["Pass me the yellow umbrella, will you"])}
 TRAIN = TextIndex(["We were on a break, you know", "Oh my God!"])
 
 
 def judge(*dialogues, specs=None, max_words=20):
     specs = specs or {dialogue.id: make_spec(dialogue) for dialogue in dialogues}
-    return refusals(dialogues, specs, LABELS, held_out=HELD_OUT, train=TRAIN, max_words=max_words)
+    own = Judge(LABELS, held_out=HELD_OUT, train=TRAIN, max_words=max_words, elsewhere=ELSEWHERE)
+    return refusals(dialogues, specs, own)
 
 
 def with_turn(number, dialogue=CLEAN, **changes):

@@ -7,6 +7,8 @@ coincidences ("Oh my God!") are the language's, not a leak.
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
+import pandas as pd
+
 from erc_kedro.core.dialogue import words
 
 MIN_COPY_WORDS = 4
@@ -50,6 +52,11 @@ class TextIndex:
     def overlaps(self, texts: list[str]) -> bool:
         """Say whether a dialogue overlaps: one copied utterance, or three shared five-grams."""
         return bool(self.copied(texts)) or len(self.shared_fivegrams(texts)) >= MIN_SHARED_FIVEGRAMS
+
+
+def text_indices(table: pd.DataFrame, column: str) -> dict[str, TextIndex]:
+    """Return an index of the texts of each value that a column has."""
+    return {str(name): TextIndex(own["text"]) for name, own in table.groupby(column, sort=True)}
 
 
 class NearDuplicates:

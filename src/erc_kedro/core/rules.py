@@ -113,9 +113,9 @@ RULES: Mapping[str, Rule] = {
 }
 """Rules that need nothing but the dialogue and its spec."""
 
-_SPLITS = {"held_out_overlap": "dev or test", "train_copy": "train"}
+HELD_OUT, TRAIN_COPY = "held_out_overlap", "train_copy"
 
-RULE_NAMES = ("unparseable", *RULES, *_SPLITS, "near_duplicate")
+RULE_NAMES = ("unparseable", *RULES, HELD_OUT, TRAIN_COPY, "near_duplicate")
 """Every rule a dialogue can be refused by; also the names of the refusal metrics."""
 
 
@@ -130,13 +130,24 @@ class Judge:
         held_out: Texts of real dev and test.
         train: Texts of real train.
         max_words: The most words a turn may have.
+        elsewhere: Texts of dev and test of other corpora, by name.
     """
 
     def __init__(
-        self, label_set: LabelSet, *, held_out: TextIndex, train: TextIndex, max_words: int
+        self,
+        label_set: LabelSet,
+        *,
+        held_out: TextIndex,
+        train: TextIndex,
+        max_words: int,
+        elsewhere: Mapping[str, TextIndex] | None = None,
     ) -> None:
         self._label_set, self._max_words = label_set, max_words
-        self._real = {"held_out_overlap": held_out, "train_copy": train}
+        self._real = [
+            (HELD_OUT, "real dev or test", held_out),
+            *((HELD_OUT, f"dev or test of {name}", own) for name, own in (elsewhere or {}).items()),
+            (TRAIN_COPY, "real train", train),
+        ]
         self._accepted: dict[str, str] = {}  # copy key of an utterance -> dialogue it stands in
         self._near = NearDuplicates()
 
@@ -148,8 +159,8 @@ class Judge:
             for name, rule in RULES.items()
             for detail in rule(dialogue, spec, self._label_set, self._max_words)
         ]
-        for rule_name, real in self._real.items():
-            found += [(rule_name, detail) for detail in _leaks(texts, real, _SPLITS[rule_name])]
+        for rule_name, where, real in self._real:
+            found += [(rule_name, detail) for detail in _leaks(texts, real, where)]
         keys = {key for text in texts if (key := copy_key(text))}
         found += [
             ("repeated_utterance", f"stands in {self._accepted[key]} too: {key!r}")
@@ -166,24 +177,19 @@ class Judge:
 def refusals(
     dialogues: Iterable[Dialogue],
     specs: Mapping[str, DialogueSpec],
-    label_set: LabelSet,
-    *,
-    held_out: TextIndex,
-    train: TextIndex,
-    max_words: int,
+    judge: Judge,
 ) -> dict[str, list[Refusal]]:
-    """Judge synthetic dialogues in order; see `Judge`.
+    """Let a judge that has seen nothing yet judge synthetic dialogues in order.
 
     Returns:
         For every dialogue's id its refusals; an empty list means accepted.
     """
-    judge = Judge(label_set, held_out=held_out, train=train, max_words=max_words)
     return {dialogue.id: judge.refusals(dialogue, specs[dialogue.id]) for dialogue in dialogues}
 
 
-def _leaks(texts: list[str], real: TextIndex, splits: str) -> Iterator[str]:
+def _leaks(texts: list[str], real: TextIndex, where: str) -> Iterator[str]:
     for text in real.copied(texts):
-        yield f"stands in real {splits}: {text!r}"
+        yield f"stands in {where}: {text!r}"
     shared = real.shared_fivegrams(texts)
     if len(shared) >= MIN_SHARED_FIVEGRAMS:
-        yield f"{len(shared)} five-grams of real {splits}, such as {shared[0]!r}"
+        yield f"{len(shared)} five-grams of {where}, such as {shared[0]!r}"

@@ -3,7 +3,7 @@
 from erc_kedro.datasets.figure import FigureDataset
 from erc_kedro.datasets.folder import FolderDataset
 from erc_kedro.datasets.language_model import LanguageModelDataset
-from erc_kedro.datasets.raw_corpus import RawCorpusDataset
+from erc_kedro.datasets.raw_corpus import OtherCorporaDataset, RawCorpusDataset
 from erc_kedro.datasets.stores import ClassifierStoreDataset, FeatureStoreDataset
 from erc_kedro.datasets.whole_files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 
@@ -15,6 +15,7 @@ __all__ = [
     "FolderDataset",
     "JSONDataset",
     "LanguageModelDataset",
+    "OtherCorporaDataset",
     "ParquetDataset",
     "RawCorpusDataset",
     "TextDataset",

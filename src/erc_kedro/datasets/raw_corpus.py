@@ -1,13 +1,17 @@
-"""A corpus's raw folder as a dataset."""
+"""Raw folders as datasets: a corpus's own, and those of the others that are at hand."""
 
+import logging
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
 from erc_kedro.core.corpus import RawCorpus
-from erc_kedro.corpora import find_corpus
+from erc_kedro.core.errors import UserError
+from erc_kedro.corpora import CORPORA, find_corpus
 from erc_kedro.corpora.folder import locate, raw_digest, read_raw
+
+logger = logging.getLogger(__name__)
 
 
 class RawCorpusDataset(AbstractDataset[NoReturn, RawCorpus]):
@@ -44,3 +48,47 @@ class RawCorpusDataset(AbstractDataset[NoReturn, RawCorpus]):
 
     def _describe(self) -> dict[str, Any]:
         return {"corpus": self._corpus.name, "folder": str(self._folder)}
+
+
+class OtherCorporaDataset(AbstractDataset[NoReturn, dict[str, RawCorpus]]):
+    """Reads all corpora but one, as far as their official files are there.
+
+    Example:
+        ```yaml
+        "{corpus}.other_corpora":
+          type: erc_kedro.datasets.OtherCorporaDataset
+          corpus: "{corpus}"
+          path: data/01_raw
+        ```
+    """
+
+    def __init__(self, *, corpus: str, path: str, metadata: dict[str, Any] | None = None) -> None:
+        self._corpus = find_corpus(corpus)
+        self._folder = Path(path)
+        self.metadata = metadata
+
+    def load(self) -> dict[str, RawCorpus]:
+        """Return the others by name; of one that cannot be read a warning says why."""
+        found = {}
+        for name, corpus in CORPORA.items():
+            if name == self._corpus.name or not (self._folder / name).is_dir():
+                continue
+            try:
+                raw = read_raw(corpus, self._folder / name)
+            except UserError as error:
+                if any((self._folder / name).iterdir()):
+                    logger.warning("%s is passed over in the search for leaks: %s", name, error)
+                continue
+            if raw.source == "official":
+                found[name] = raw
+        return found
+
+    def save(self, data: NoReturn) -> None:
+        """Refuse: raw data is put there by `make data`."""
+        raise DatasetError("Raw data is read only; put the official files there with `make data`.")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"but": self._corpus.name, "folder": str(self._folder)}

@@ -8,7 +8,14 @@ from kedro.pipeline import Pipeline
 from erc_kedro.tracking.provenance import command_line, flatten, repeat_command
 from erc_kedro.tracking.secrets import Secrets
 
-FROM_OUTSIDE = {"raw", "language_model", "feature_store", "classifier_store", "provenance"}
+FROM_OUTSIDE = {
+    "raw",
+    "other_corpora",
+    "language_model",
+    "feature_store",
+    "classifier_store",
+    "provenance",
+}
 """What enters an experiment from outside, by the last part of the dataset's name."""
 
 

@@ -78,7 +78,7 @@ class ClassifierStore:
         wanted: dict[int, Parts] = {
             seed: {
                 "training set": _content(
-                    sets[seed], [*COLUMNS, "weight", *vote_columns(sets[seed])]
+                    sets[seed], (*COLUMNS, "weight", *vote_columns(sets[seed]))
                 ),
                 "real dialogues": _content(reals[seed], COLUMNS),
                 **shared,

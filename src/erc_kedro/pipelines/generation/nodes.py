@@ -14,7 +14,7 @@ from erc_kedro.core.account import Account
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.demonstrations import Demonstrations, cut_excerpts, excerpt_table
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.overlap import TextIndex
+from erc_kedro.core.overlap import TextIndex, text_indices
 from erc_kedro.core.preview import preview_page
 from erc_kedro.core.prompts import Request, load_template, render_request
 from erc_kedro.core.rounds import Elsewhere, Rounds
@@ -131,7 +131,7 @@ def write_dialogues(
     specs: list[dict[str, Any]],
     demonstrations: pd.DataFrame,
     train_dialogues: pd.DataFrame,
-    held_out_texts: pd.DataFrame,
+    forbidden_texts: pd.DataFrame,
     corpus_card: dict[str, Any],
     language_model: LanguageModel,
     generation: GenerationParameters,
@@ -152,11 +152,13 @@ def write_dialogues(
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
     render = _renderer(demonstrations, corpus_card, generation)
     stored = language_model.stored_specs is not None
+    held_out = text_indices(forbidden_texts, "corpus")
     judge = Judge(
         label_set_of(corpus_card),
-        held_out=TextIndex(held_out_texts["text"]),
+        held_out=held_out.pop(corpus_card["corpus"]),
         train=TextIndex(train_dialogues["text"]),
         max_words=max_words,
+        elsewhere=held_out,
     )
     prices = generation.prices.to_prices()
     rounds = Rounds(

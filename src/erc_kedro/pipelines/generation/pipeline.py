@@ -22,7 +22,7 @@ def create_pipeline() -> Pipeline:
                 "specs",
                 "demonstrations",
                 "train_dialogues",
-                "held_out_texts",
+                "forbidden_texts",
                 "corpus_card",
                 "language_model",
                 "params:generation",

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from erc_kedro.core import corpus as corpora
 from erc_kedro.core.corpus import SPLITS, RawCorpus
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import labelled
@@ -63,3 +64,17 @@ def split_corpus(
     )[["split", "dialogue_id", "turn", "speaker", "text"]]
     train, dev, test = (raw.splits[split] for split in SPLITS)
     return train, dev, test, held_out, card, facts
+
+
+def forbid_texts(
+    held_out_texts: pd.DataFrame, other_corpora: dict[str, RawCorpus], corpus_card: dict[str, Any]
+) -> pd.DataFrame:
+    """Gather what no synthetic dialogue may share: dev and test of every corpus at hand.
+
+    Returns:
+        As `core.corpus.forbidden_texts`.
+    """
+    own = corpora.forbidden_texts(held_out_texts, corpus_card["corpus"], other_corpora.values())
+    if other_corpora:
+        logger.info("dev and test of %s are at hand: no leak into them", ", ".join(other_corpora))
+    return own

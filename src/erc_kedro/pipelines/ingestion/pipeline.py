@@ -2,11 +2,11 @@
 
 from kedro.pipeline import Pipeline, node
 
-from erc_kedro.pipelines.ingestion.nodes import split_corpus
+from erc_kedro.pipelines.ingestion.nodes import forbid_texts, split_corpus
 
 
 def create_pipeline() -> Pipeline:
-    """Return the pipeline from the raw corpus to its splits and card."""
+    """Return the pipeline from the raw corpus to its splits, card and forbidden texts."""
     return Pipeline(
         [
             node(
@@ -21,6 +21,12 @@ def create_pipeline() -> Pipeline:
                     "corpus_facts",
                 ],
                 name="split_corpus",
+            ),
+            node(
+                forbid_texts,
+                inputs=["held_out_texts", "other_corpora", "corpus_card"],
+                outputs="forbidden_texts",
+                name="forbid_texts",
             ),
         ],
         namespace="ingestion",

@@ -30,7 +30,7 @@ _WITHHELD = Turn("(withheld)", "(an excerpt of real train)", "(withheld)")
 def measure_release(
     synthetic_dialogues: pd.DataFrame,
     train_dialogues: pd.DataFrame,
-    held_out_texts: pd.DataFrame,
+    forbidden_texts: pd.DataFrame,
     validation_gate: dict[str, Any],
     feature_store: FeatureStore,
     release: ReleaseParameters,
@@ -41,7 +41,8 @@ def measure_release(
         By name of the data ("real train" and every strategy): lengths (mean and median), repetition
         (see `core.release.repetition`), and diversity on draws of equal size (utterances, draws,
         seed, window, and sets: see `core.diversity.MEASURES`); of every strategy, and of "all",
-        copying from real train and from real dev and test (see `core.release.copying`); and the
+        copying from real train and from real dev and test, those of other corpora at hand among
+        them (see `core.release.copying`); and the
         encoder's name.
 
     Raises:
@@ -50,7 +51,7 @@ def measure_release(
     from erc_kedro.modelling.encoders import Encoder, Pooling
     from erc_kedro.reporting.release_tables import summary
 
-    released.check_held_out(synthetic_dialogues, held_out_texts["text"])
+    released.check_held_out(synthetic_dialogues, forbidden_texts["text"])
     tables = _by_data(train_dialogues, synthetic_dialogues)
     encoder = Encoder(release.encoder, [Pooling(-1, "mean")], max_tokens=256)
     drawn = draw_equally(
@@ -63,7 +64,7 @@ def measure_release(
     n = len(drawn[REAL][0])
     real = {
         REAL: TextIndex(train_dialogues["text"]),
-        "real dev and test": TextIndex(held_out_texts["text"]),
+        "real dev and test": TextIndex(forbidden_texts["text"]),
     }
     logger.info("measured anew: %d draws of %s utterances", release.draws, f"{n:,}")
     return {

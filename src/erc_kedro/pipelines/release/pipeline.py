@@ -18,7 +18,7 @@ def create_pipeline() -> Pipeline:
                 inputs=[
                     "synthetic_dialogues",
                     "train_dialogues",
-                    "held_out_texts",
+                    "forbidden_texts",
                     "validation_gate",
                     "feature_store",
                     "params:release",

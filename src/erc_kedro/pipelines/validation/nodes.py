@@ -12,8 +12,8 @@ from erc_kedro.core.dialogue import dialogues_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.facts import plan_facts, strategy_facts, structure_facts
 from erc_kedro.core.labels import OTHER
-from erc_kedro.core.overlap import TextIndex
-from erc_kedro.core.rules import RULE_NAMES, Refusal, refusals
+from erc_kedro.core.overlap import TextIndex, text_indices
+from erc_kedro.core.rules import RULE_NAMES, Judge, Refusal, refusals
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.pipelines.validation.parameters import ValidationParameters
 
@@ -75,7 +75,7 @@ def validate(
     raw_synthetic_dialogues: pd.DataFrame,
     specs: list[dict[str, Any]],
     train_dialogues: pd.DataFrame,
-    held_out_texts: pd.DataFrame,
+    forbidden_texts: pd.DataFrame,
     corpus_card: dict[str, Any],
     validation: ValidationParameters,
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any], dict[str, str]]:
@@ -105,13 +105,17 @@ def validate(
         str(spec_id): [Refusal(str(spec_id), "unparseable", str(problem))]
         for spec_id, problem in zip(unparsed["dialogue_id"], unparsed["parse_error"], strict=True)
     }
+    held_out = text_indices(forbidden_texts, "corpus")
     verdicts |= refusals(
         dialogues_of(raw_synthetic_dialogues[parsed]),
         by_id,
-        label_set,
-        held_out=TextIndex(held_out_texts["text"]),
-        train=TextIndex(train_dialogues["text"]),
-        max_words=validation.max_words,
+        Judge(
+            label_set,
+            held_out=held_out.pop(corpus_card["corpus"]),
+            train=TextIndex(train_dialogues["text"]),
+            max_words=validation.max_words,
+            elsewhere=held_out,
+        ),
     )
     accepted, refused = _part(raw_synthetic_dialogues, verdicts)
     counts, shares = strategy_facts(accepted, planned, label_set)

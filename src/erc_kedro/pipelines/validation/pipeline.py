@@ -27,7 +27,7 @@ def create_pipeline() -> Pipeline:
                     "raw_synthetic_dialogues",
                     "specs",
                     "train_dialogues",
-                    "held_out_texts",
+                    "forbidden_texts",
                     "corpus_card",
                     "params:validation",
                 ],
