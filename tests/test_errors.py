@@ -137,7 +137,7 @@ def test_a_ratio_beyond_the_data_fails_the_arm_and_the_run_with_the_largest_one(
 
 def test_more_dialogues_than_the_bank_holds_says_how_many_are_missing(project: Project) -> None:
     with pytest.raises(UserError, match="80 dialogues are missing"):
-        project.run("generate_meld", {"meld": {"generation": {"dialogues": {"balanced": 500}}}})
+        project.run("generate_meld", {"meld": {"generation": {"dialogues": {"balanced": 640}}}})
 
 
 ONE_REQUEST_EACH = {"requests_per_dialogue": 1}
@@ -202,6 +202,17 @@ def test_the_command_line_says_an_error_of_the_users_without_a_traceback(project
     done = project.kedro("run", "--pipeline=augment_meld", "--params=meld.augmnted.ratio=1")
     assert done.returncode != 0
     assert "did you mean meld.augmented.ratio?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_what_a_dataset_says_of_a_wrong_option_is_said_without_a_traceback(
+    overlay: Callable[[str, str], None], project: Project
+) -> None:
+    kind = "type: erc_kedro.datasets.LanguageModelDataset"
+    overlay("catalog_generation.yml", f"meld.language_model: {{{kind}, backend: telepathy}}\n")
+    done = project.kedro("run", "--pipeline=generate_meld", "--env=test")
+    assert done.returncode != 0
+    assert "\nError: Unknown back-end." in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -70,6 +70,7 @@ BAD = [
     ("repeated_utterance", with_turn(2, text="Not the landlord again; PLEASE!"), {}),
     ("held_out_overlap", with_turn(2, text="Could this be any more awkward for us?"), {}),
     ("held_out_overlap", with_turn(2, text="So a b c d e f g."), {}),
+    ("held_out_overlap", with_turn(2, text="Pass me the yellow umbrella, will you?"), {}),
     ("train_copy", with_turn(2, text="We were on a break, you know!"), {}),
     ("train_copy", with_turn(2, text="But we were on a break, you know, Sam."), {}),
 ]  # fmt: skip
@@ -78,6 +79,15 @@ BAD = [
 @pytest.mark.parametrize(("rule", "dialogue", "changes"), BAD)
 def test_a_rule_refuses_its_own_fault_and_no_other_rule_does(rule, dialogue, changes):
     assert set(rules_of(dialogue, **changes)) == {rule}
+
+
+def test_an_overlap_with_another_corpus_is_told_from_one_with_its_own():
+    own = with_turn(2, text="Could this be any more awkward for us?")
+    other = with_turn(2, text="Pass me the yellow umbrella, will you?")
+    for dialogue, where in ((own, "real dev or test"), (other, "dev or test of other")):
+        found = judge(dialogue)["clean"]
+        assert f"stands in {where}: " in found[0].detail
+        assert all(where in refusal.detail for refusal in found)
 
 
 def test_a_dialogue_close_to_an_accepted_one_is_a_near_duplicate_only():

@@ -66,6 +66,7 @@ class Corpus:
         address: Folder address the first layout's files are downloaded from, if anybody may.
         obtain: Page where the files are asked for, if they cannot be downloaded.
         sample: Folder of the sample that ships with the package, if there is one.
+        agreement: How far the people who labelled it agreed, in words, with the source.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Corpus:
     address: str | None = None
     obtain: str | None = None
     sample: Path | None = None
+    agreement: str | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class RawCorpus:
         digest: SHA-256 over the files, the first 16 hex digits.
         splits: One dialogue table per split.
         findings: What the files lack or repeat, per split; nothing of it was mended.
+        agreement: As of `Corpus`.
     """
 
     name: str
@@ -96,6 +99,7 @@ class RawCorpus:
     digest: str
     splits: Mapping[str, pd.DataFrame]
     findings: Mapping[str, list[str]]
+    agreement: str | None = None
 
 
 def forbidden_texts(

@@ -109,6 +109,28 @@ def copying(table: pd.DataFrame, real: TextIndex) -> dict[str, float]:
     }
 
 
+def agreement(table: pd.DataFrame, second_labels: pd.DataFrame) -> dict[str, float] | None:
+    """Return how far a second labeller agrees with the planned emotions.
+
+    Args:
+        table: Synthetic dialogues, with columns dialogue_id, turn and emotion.
+        second_labels: What was heard: the same columns; of other dialogues it is passed over.
+
+    Returns:
+        "utterances" labelled twice, the share of them that "agree", and Cohen's "kappa" (Cohen,
+        1960); None if there is none.
+    """
+    from sklearn.metrics import cohen_kappa_score
+
+    keys = ["dialogue_id", "turn"]
+    both = table[[*keys, "emotion"]].merge(second_labels, on=keys, suffixes=("", "_heard"))
+    if both.empty:
+        return None
+    same = both["emotion"] == both["emotion_heard"]
+    kappa = 1.0 if same.all() else cohen_kappa_score(both["emotion"], both["emotion_heard"])
+    return {"utterances": len(both), "agree": float(same.mean()), "kappa": float(kappa)}
+
+
 def check_held_out(table: pd.DataFrame, held_out: Iterable[str]) -> None:
     """Refuse to release what overlaps with real dev or test.
 

@@ -180,4 +180,5 @@ EMORYNLP = Corpus(
     layouts=(_CSV, _JSON),
     address="https://raw.githubusercontent.com/declare-lab/MELD/master/data/emorynlp/",
     licence="Apache-2.0 (EmoryNLP)",
+    agreement="low by the word of its authors (the corpus's project page)",
 )

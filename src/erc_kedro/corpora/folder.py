@@ -93,6 +93,7 @@ def read_raw(corpus: Corpus, folder: Path) -> RawCorpus:
         digest=_digest(found),
         splits={split: table for split, (table, _) in read.items()},
         findings={split: findings for split, (_, findings) in read.items()},
+        agreement=corpus.agreement if found.source == "official" else None,
     )
 
 

@@ -238,4 +238,5 @@ IEMOCAP = Corpus(
     ),
     licence="IEMOCAP licence of USC SAIL",
     obtain="https://sail.usc.edu/iemocap/",
+    agreement="Fleiss' kappa .27, and .40 where most agreed (Busso et al., 2008)",
 )

@@ -66,5 +66,6 @@ MELD = Corpus(
     layouts=(_CSV,),
     address="https://raw.githubusercontent.com/declare-lab/MELD/master/data/MELD/",
     licence="GPL-3.0 (repository of the official release)",
+    agreement="Fleiss' kappa .43 (Poria et al., 2019)",
     sample=Path(__file__).parent / "sample_meld",
 )

@@ -4,6 +4,7 @@ from erc_kedro.datasets.figure import FigureDataset
 from erc_kedro.datasets.folder import FolderDataset
 from erc_kedro.datasets.language_model import LanguageModelDataset
 from erc_kedro.datasets.raw_corpus import OtherCorporaDataset, RawCorpusDataset
+from erc_kedro.datasets.second_labels import SecondLabelsDataset
 from erc_kedro.datasets.stores import ClassifierStoreDataset, FeatureStoreDataset
 from erc_kedro.datasets.whole_files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 
@@ -18,5 +19,6 @@ __all__ = [
     "OtherCorporaDataset",
     "ParquetDataset",
     "RawCorpusDataset",
+    "SecondLabelsDataset",
     "TextDataset",
 ]

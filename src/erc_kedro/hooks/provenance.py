@@ -12,6 +12,7 @@ FROM_OUTSIDE = {
     "raw",
     "other_corpora",
     "language_model",
+    "second_labels",
     "feature_store",
     "classifier_store",
     "provenance",

@@ -166,6 +166,10 @@ class _Errors:
     def __call__(
         self, kind: type[BaseException], error: BaseException, trace: TracebackType | None
     ) -> None:
+        cause: BaseException | None = error
+        while isinstance(cause, DatasetError):  # Kedro wraps what a dataset says, and again
+            cause = cause.__cause__
+        error = cause if isinstance(cause, UserError) else error
         unknown_pipeline = str(error).startswith("Failed to find the pipeline named")
         if isinstance(error, UserError | ParameterValidationError) or unknown_pipeline:
             text = f"\nError: {error}"

@@ -77,9 +77,7 @@ class ClassifierStore:
         shared = {name: digest(value) for name, value in depends_on.items()}
         wanted: dict[int, Parts] = {
             seed: {
-                "training set": _content(
-                    sets[seed], (*COLUMNS, "weight", *vote_columns(sets[seed]))
-                ),
+                "training set": _content(sets[seed], (*COLUMNS, "weight")),
                 "real dialogues": _content(reals[seed], COLUMNS),
                 **shared,
             }
@@ -225,7 +223,7 @@ def _fingerprint(seed: int, parts: Parts) -> str:
 
 
 def _content(table: pd.DataFrame, columns: tuple[str, ...]) -> str:
-    return digest([table[name].tolist() for name in columns])
+    return digest([table[name].tolist() for name in (*columns, *vote_columns(table))])
 
 
 def _checksum(state: State, about: Mapping[str, Any]) -> str:

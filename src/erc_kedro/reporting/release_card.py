@@ -92,6 +92,8 @@ def render_card(
                 (strategy, release_tables.labels(own, strategy, validation_report, train_dialogues))
                 for strategy, own in tables.items()
             ],
+            agreement=release_tables.agreement(measures["agreement"]),
+            human_agreement=corpus_card.get("agreement"),
             figures=FIGURES,
             lengths=release_tables.lengths(measures["lengths"]),
             equal=measures["diversity"],

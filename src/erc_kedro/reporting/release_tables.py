@@ -81,6 +81,16 @@ def rules(refused_by_rule: Mapping[str, int]) -> Table:
     return Table("", ["rule", "refuses", "refused"], rows)
 
 
+def agreement(found: Mapping[str, Mapping[str, float] | None]) -> Table:
+    """Return how far a second labeller agrees with the plan, of strategies where one labelled."""
+    rows = [
+        [strategy, f"{own['utterances']:,.0f}", _percent(own["agree"]), f"{own['kappa']:.2f}"]
+        for strategy, own in found.items()
+        if own
+    ]
+    return Table("", ["data", "utterances labelled twice", "same label, %", "Cohen's kappa"], rows)
+
+
 def lengths(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
     """Return mean and median of every length, by data."""
     names = list(next(iter(found.values())))

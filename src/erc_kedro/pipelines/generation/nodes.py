@@ -19,12 +19,7 @@ from erc_kedro.core.preview import preview_page
 from erc_kedro.core.prompts import Request, load_template, render_request
 from erc_kedro.core.rounds import Elsewhere, Rounds
 from erc_kedro.core.rules import Judge
-from erc_kedro.core.specs import (
-    DialogueSpec,
-    plan_specs,
-    select_specs,
-    target_shares,
-)
+from erc_kedro.core.specs import DialogueSpec, plan_specs, select_specs, target_shares
 from erc_kedro.core.spending import Budget
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
 from erc_kedro.core.writing import candidate_table, write_rounds

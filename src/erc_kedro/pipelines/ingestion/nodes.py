@@ -22,8 +22,9 @@ def split_corpus(
     Returns:
         The dialogue tables of train, dev and test; the texts of dev and test without labels
         (columns split, dialogue_id, turn, speaker, text); the corpus card, which every stage may
-        read: name, label set, source, digest; and facts for the corpus report alone, since they
-        know test labels: dialogues, labelled utterances, label counts and findings of each split.
+        read: name, label set, source, digest, agreement of its labellers; and facts for the corpus
+        report alone, since they know test labels: dialogues, labelled utterances, label counts and
+        findings of each split.
 
     Raises:
         UserError: If a split is too small.
@@ -33,6 +34,7 @@ def split_corpus(
         "corpus_source": raw.source,
         "digest": raw.digest,
         "emotions": list(raw.label_set.emotions),
+        "agreement": raw.agreement,
     }
     facts: dict[str, Any] = {}
     for split in SPLITS:

@@ -32,6 +32,7 @@ def measure_release(
     train_dialogues: pd.DataFrame,
     forbidden_texts: pd.DataFrame,
     validation_gate: dict[str, Any],
+    second_labels: pd.DataFrame,
     feature_store: FeatureStore,
     release: ReleaseParameters,
 ) -> dict[str, Any]:
@@ -42,8 +43,8 @@ def measure_release(
         (see `core.release.repetition`), and diversity on draws of equal size (utterances, draws,
         seed, window, and sets: see `core.diversity.MEASURES`); of every strategy, and of "all",
         copying from real train and from real dev and test, those of other corpora at hand among
-        them (see `core.release.copying`); and the
-        encoder's name.
+        them (see `core.release.copying`); the
+        encoder's name; and the agreement of a second labeller (see `core.release.agreement`).
 
     Raises:
         UserError: If a dialogue overlaps with real dev or test.
@@ -81,6 +82,10 @@ def measure_release(
             "sets": {name: diversity(own, vectors_of) for name, own in drawn.items()},
         },
         "repetition": {name: released.repetition(own) for name, own in tables.items()},
+        "agreement": {
+            name: released.agreement(own, second_labels)
+            for name, own in _by_strategy(synthetic_dialogues)
+        },
         "copying": {
             name: {split: released.copying(own, index) for split, index in real.items()}
             for name, own in [*_by_strategy(synthetic_dialogues), (ALL, synthetic_dialogues)]

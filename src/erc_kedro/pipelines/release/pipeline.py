@@ -20,6 +20,7 @@ def create_pipeline() -> Pipeline:
                     "train_dialogues",
                     "forbidden_texts",
                     "validation_gate",
+                    "second_labels",
                     "feature_store",
                     "params:release",
                 ],
