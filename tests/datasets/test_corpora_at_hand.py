@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from kedro.io import DatasetError
 
-from erc_kedro.core.corpus import forbidden_texts
 from erc_kedro.core.errors import UserError
 from erc_kedro.corpora import CORPORA
 from erc_kedro.corpora.folder import read_raw
 from erc_kedro.datasets import OtherCorporaDataset, SecondLabelsDataset
+from erc_kedro.pipelines.ingestion.nodes import forbid_texts
 from tests.corpora.iemocap_files import scenes as iemocap_scenes
 from tests.corpora.iemocap_files import write_official
 
@@ -52,7 +52,7 @@ def test_one_that_cannot_be_read_is_passed_over_with_a_warning(
 def test_forbidden_are_the_texts_of_dev_and_test_without_labels(raw: Path) -> None:
     other = read_raw(CORPORA["iemocap"], raw / "iemocap")
     own = pd.DataFrame({"split": ["dev", "test"], "text": ["one", "two"], "emotion": ["joy"] * 2})
-    found = forbidden_texts(own, "meld", [other])
+    found = forbid_texts(own, {"iemocap": other}, {"corpus": "meld"})
     assert list(found.columns) == ["corpus", "split", "text"]
     assert found[found["corpus"] == "meld"]["text"].tolist() == ["one", "two"]
     theirs = found[found["corpus"] == "iemocap"]

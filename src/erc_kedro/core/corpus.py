@@ -1,7 +1,7 @@
 """What a corpus is, in which layouts its files come, and what reading one yields."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -102,25 +102,9 @@ class RawCorpus:
     agreement: str | None = None
 
 
-def forbidden_texts(
-    held_out: pd.DataFrame, corpus: str, others: Iterable[RawCorpus]
-) -> pd.DataFrame:
-    """Return the texts that nothing written or taken for training may share.
-
-    Args:
-        held_out: Dev and test of the corpus, with a column `text`.
-        corpus: The corpus's name.
-        others: Other corpora: whoever tests on them as well must find no leak either.
-
-    Returns:
-        Columns corpus, split and text, without labels: dev and test of all of them.
-    """
-    parts = [held_out.assign(corpus=corpus)]
-    parts += [
-        other.splits[split].assign(corpus=other.name, split=split)
-        for other in others
-        for split in ("dev", "test")
-    ]
+def held_out_of(raw: RawCorpus) -> pd.DataFrame:
+    """Return the texts of dev and test without labels: columns corpus, split and text."""
+    parts = [raw.splits[split].assign(corpus=raw.name, split=split) for split in ("dev", "test")]
     return pd.concat(parts, ignore_index=True)[["corpus", "split", "text"]]
 
 

@@ -25,6 +25,9 @@ REASONS: Mapping[str, str] = {
     "turn number twice": "number the rows of a dialogue apart",
     "repeated text": "none needed: the first row that says it is there",
     "too short a rest": "none needed: one row is no dialogue",
+    "overlaps dev or test": "none needed: it would leak into the test of a corpus at hand",
+    "overlaps train": "none needed: train holds it already",
+    "refused by a rule": "none needed: docs/method.md says what the rules refuse",
     "incomplete dialogue": "mend the row that its detail names; its dialogue would have a hole",
 }
 """Why a row is kept aside, and what to do about it."""

@@ -1,17 +1,14 @@
 """Raw folders as datasets: a corpus's own, and those of the others that are at hand."""
 
-import logging
 from pathlib import Path
 from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
 from erc_kedro.core.corpus import RawCorpus
-from erc_kedro.core.errors import UserError
-from erc_kedro.corpora import CORPORA, find_corpus
+from erc_kedro.corpora import find_corpus
+from erc_kedro.corpora.at_hand import read_others
 from erc_kedro.corpora.folder import locate, raw_digest, read_raw
-
-logger = logging.getLogger(__name__)
 
 
 class RawCorpusDataset(AbstractDataset[NoReturn, RawCorpus]):
@@ -69,19 +66,7 @@ class OtherCorporaDataset(AbstractDataset[NoReturn, dict[str, RawCorpus]]):
 
     def load(self) -> dict[str, RawCorpus]:
         """Return the others by name; of one that cannot be read a warning says why."""
-        found = {}
-        for name, corpus in CORPORA.items():
-            if name == self._corpus.name or not (self._folder / name).is_dir():
-                continue
-            try:
-                raw = read_raw(corpus, self._folder / name)
-            except UserError as error:
-                if any((self._folder / name).iterdir()):
-                    logger.warning("%s is passed over in the search for leaks: %s", name, error)
-                continue
-            if raw.source == "official":
-                found[name] = raw
-        return found
+        return read_others(self._corpus.name, self._folder)
 
     def save(self, data: NoReturn) -> None:
         """Refuse: raw data is put there by `make data`."""

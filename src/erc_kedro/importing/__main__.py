@@ -1,4 +1,7 @@
-"""`python -m erc_kedro.importing <corpus> data.json [--mapping mapping.yml]` (`make import`)."""
+"""`python -m erc_kedro.importing <corpus> data.json [--mapping mapping.yml]` (`make import`).
+
+With `--other <corpus>` in place of a file, the train split of another corpus is imported.
+"""
 
 import argparse
 import json
@@ -9,20 +12,27 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.importing import REASONS
 from erc_kedro.corpora import CORPORA
 from erc_kedro.importing.bank import REFUSED_ROWS, Import, import_file
+from erc_kedro.importing.other_corpus import import_corpus
+
+_MAPPINGS = Path("conf/mappings")
 
 
 def main() -> int:
-    """Import a file; return the exit code."""
-    parser = argparse.ArgumentParser(prog="make import", description="Make a bank of a file.")
+    """Import a file, or another corpus; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="make import", description="Make a bank of a file, or of another corpus's train."
+    )
     parser.add_argument("corpus", help=", ".join(CORPORA))
-    parser.add_argument("file", type=Path, help=".json, .jsonl, .csv or .parquet")
+    taken = parser.add_mutually_exclusive_group(required=True)
+    taken.add_argument("file", type=Path, nargs="?", help=".json, .jsonl, .csv or .parquet")
+    taken.add_argument("--other", help=f"another corpus; mapped by {_MAPPINGS}/OTHER_to_CORPUS.yml")
     parser.add_argument("--mapping", type=Path, help="what its columns and labels mean (YAML)")
     parser.add_argument(
         "--into", type=Path, default=Path("data/01_raw"), help="the raw data folder"
     )
     arguments = parser.parse_args()
     try:
-        done = import_file(arguments.corpus, arguments.file, arguments.mapping, arguments.into)
+        done = _import(arguments.corpus, arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 1
@@ -30,11 +40,19 @@ def main() -> int:
     return 0
 
 
+def _import(corpus: str, arguments: argparse.Namespace) -> Import:
+    if arguments.other is None:
+        return import_file(corpus, arguments.file, arguments.mapping, arguments.into)
+    shipped = _MAPPINGS / f"{arguments.other}_to_{corpus}.yml"
+    return import_corpus(corpus, arguments.other, arguments.mapping or shipped, arguments.into)
+
+
 def _account(done: Import) -> list[str]:
     columns = ", ".join(f"{name}: {column}" for name, column in done.columns.named.items())
     lines = [f"columns guessed: {{{columns}}}"] if done.guessed else []
     if done.columns.dialogue_id is None:
         lines.append("no dialogue ids: a flat list, cut into dialogues in file order")
+    lines += [f"labels {line}" for line in done.lost]
     lines.append(
         f"{done.n_utterances:,} of {done.n_rows:,} rows are in {done.n_dialogues:,} dialogues of "
         f"strategy {done.strategy!r}: {done.bank}"

@@ -36,6 +36,7 @@ class Import:
         n_utterances: Their utterances.
         aside: Rows kept aside by reason.
         examples: Of each reason the first row; the labels, if it is about them.
+        lost: What the mapping of another corpus's labels loses, in words.
     """
 
     corpus: str
@@ -48,6 +49,7 @@ class Import:
     n_utterances: int
     aside: dict[str, int]
     examples: dict[str, str]
+    lost: Sequence[str] = ()
 
 
 def import_file(corpus: str, file: Path, mapping: Path | None, into: Path) -> Import:
@@ -78,39 +80,83 @@ def import_file(corpus: str, file: Path, mapping: Path | None, into: Path) -> Im
             remedy="name the columns as they are in the mapping file, columns: {...}",
         )
     dialogues, aside = import_rows(rows, columns, how, label_set, f"{corpus}-{how.strategy}")
+    return write_import(
+        corpus,
+        how.strategy,
+        dialogues,
+        aside,
+        source=str(file),
+        n_rows=len(rows),
+        columns=columns,
+        guessed=how.columns is None,
+        into=into,
+    )
+
+
+def write_import(
+    corpus: str,
+    strategy: str,
+    dialogues: Sequence[Dialogue],
+    aside: Sequence[Aside],
+    *,
+    source: str,
+    n_rows: int,
+    columns: ImportColumns,
+    into: Path,
+    guessed: bool = False,
+    lost: Sequence[str] = (),
+) -> Import:
+    """Write a bank and the rows kept aside.
+
+    Args:
+        corpus: The corpus it is for.
+        strategy: The strategy's name.
+        dialogues: What the bank shall hold.
+        aside: What is kept aside, in file order.
+        source: What was read, for messages.
+        n_rows: How many rows it had.
+        columns: How its columns were read.
+        into: The raw data folder.
+        guessed: Whether the columns were guessed.
+        lost: What a mapping of labels loses.
+
+    Raises:
+        UserError: If there is no dialogue, or the folder cannot be written.
+    """
     found = Counter(own.reason for own in aside)
     counts = {why: found[why] for why in REASONS if found[why]}
     examples = {why: _example([own for own in aside if own.reason == why]) for why in counts}
     if not dialogues:
         raise UserError(
-            "No row of the file can be used.",
-            where=str(file),
+            "No row of it can be used.",
+            where=source,
             found="; ".join(f"{n} {why} ({examples[why]})" for why, n in counts.items()),
             remedy="; ".join(f"{why}: {REASONS[why]}" for why in counts),
         )
-    bank = into / f"{corpus}_imported" / f"{how.strategy}.jsonl"
+    bank = into / f"{corpus}_imported" / f"{strategy}.jsonl"
     try:
-        _write_aside(bank.parent / REFUSED_ROWS, how.strategy, aside)
-        _write_bank(bank, how.strategy, dialogues)
+        _write_aside(bank.parent / REFUSED_ROWS, strategy, aside)
+        _write_bank(bank, strategy, dialogues)
     except OSError as error:
         raise UserError(
             "The bank cannot be written.", where=str(bank.parent), found=str(error)
         ) from error
     return Import(
         corpus,
-        how.strategy,
+        strategy,
         bank,
         columns,
-        how.columns is None,
-        len(rows),
+        guessed,
+        n_rows,
         len(dialogues),
         sum(len(dialogue.turns) for dialogue in dialogues),
         counts,
         examples,
+        lost,
     )
 
 
-def _spec_of(dialogue: Dialogue, strategy: str) -> DialogueSpec:
+def spec_of(dialogue: Dialogue, strategy: str) -> DialogueSpec:
     """Return the spec that an imported dialogue fulfils: nothing else was planned."""
     return DialogueSpec(
         id=dialogue.id,
@@ -125,7 +171,7 @@ def _write_bank(path: Path, strategy: str, dialogues: Sequence[Dialogue]) -> Non
     with replacing(path) as incoming, incoming.open("w", encoding="utf-8", newline="\n") as lines:
         for dialogue in dialogues:
             turns = [asdict(turn) for turn in dialogue.turns]
-            pair = {"spec": _spec_of(dialogue, strategy).to_dict(), "completion": {"turns": turns}}
+            pair = {"spec": spec_of(dialogue, strategy).to_dict(), "completion": {"turns": turns}}
             lines.write(json.dumps(pair, ensure_ascii=False) + "\n")
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from erc_kedro.core import corpus as corpora
-from erc_kedro.core.corpus import SPLITS, RawCorpus
+from erc_kedro.core.corpus import SPLITS, RawCorpus, held_out_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import labelled
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
@@ -74,9 +73,11 @@ def forbid_texts(
     """Gather what no synthetic dialogue may share: dev and test of every corpus at hand.
 
     Returns:
-        As `core.corpus.forbidden_texts`.
+        Columns corpus, split and text; of the corpus itself, and of the others, on which somebody
+        may test too.
     """
-    own = corpora.forbidden_texts(held_out_texts, corpus_card["corpus"], other_corpora.values())
     if other_corpora:
         logger.info("dev and test of %s are at hand: no leak into them", ", ".join(other_corpora))
-    return own
+    own = held_out_texts.assign(corpus=corpus_card["corpus"])[["corpus", "split", "text"]]
+    others = [held_out_of(other) for other in other_corpora.values()]
+    return pd.concat([own, *others], ignore_index=True)
