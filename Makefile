@@ -42,7 +42,7 @@ data: $(INSTALLED)  ## official files of a corpus: make data CORPUS=meld [FROM=f
 	@$(BIN)/python -m erc_kedro.corpora $(CORPUS) $(if $(FROM),--from "$(FROM)")
 
 import: $(INSTALLED)  ## dialogues of yours become a bank: make import CORPUS=meld FILE=data.json [MAPPING=mapping.yml], or OTHER=emorynlp
-	@$(BIN)/python -m erc_kedro.importing $(CORPUS) $(if $(FILE),"$(FILE)",) $(if $(OTHER),--other $(OTHER)) $(if $(MAPPING),--mapping "$(MAPPING)")
+	@$(BIN)/python -m erc_kedro.importing $(CORPUS) $(if $(OTHER),--other $(OTHER),$(if $(FILE),"$(FILE)")) $(if $(MAPPING),--mapping "$(MAPPING)")
 
 ui: $(INSTALLED)  ## MLflow UI on 127.0.0.1 (UI_PORT=5000)
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,7 @@ def held_out_line(raw: Path, corpus: str, split: str) -> str:
 def replaced(name: str, turn: int, text: str) -> Scenes:
     """Return the scenes with another text in one turn."""
     own = list(MADE[name])
-    own[turn] = own[turn]._replace(text=text) if hasattr(own[turn], "_replace") else Said(
-        own[turn].gender, text, own[turn].code
-    )  # fmt: skip
+    own[turn] = replace(own[turn], text=text)
     return {**MADE, name: own}
 
 
@@ -105,11 +104,8 @@ def test_a_dialogue_that_leaks_into_any_corpus_at_hand_is_kept_aside_as_a_whole(
 
 
 def test_what_train_holds_already_is_kept_aside(raw: Path) -> None:
-    own = [
-        Said("F", "Such an invented line as this.", "neu"),
-        Said("M", "A second, own line.", "sad"),
-    ]
-    own[1] = Said("M", held_out_line(raw, "emorynlp", "train"), "sad")
+    known = held_out_line(raw, "emorynlp", "train")
+    own = [Said("F", "Such an invented line as this.", "neu"), Said("M", known, "sad")]
     make(raw, {**MADE, TRAIN[0]: own})
     import_corpus("emorynlp", "iemocap", SHIPPED, raw)
     aside = aside_of(raw)
@@ -135,8 +131,9 @@ def test_there_is_a_mapping_for_every_pair_of_corpora() -> None:
 
 def test_losses_are_named() -> None:
     taken, own = (CORPORA[name].label_set for name in ("emorynlp", "meld"))
-    how = ImportMapping(labels={"powerful": None, "joyful": "joy", "peaceful": "joy", "mad": "anger",
-                                "sad": "sadness", "scared": "fear"})  # fmt: skip
+    labels = {"joyful": "joy", "peaceful": "joy", "powerful": None}
+    labels |= {"mad": "anger", "sad": "sadness", "scared": "fear"}
+    how = ImportMapping.model_validate({"labels": labels})
     assert losses(taken, how.emotions(own), own) == [
         "without a counterpart: powerful",
         "no longer told apart: joyful, peaceful (all are joy)",
@@ -168,7 +165,7 @@ class TestErrors:
 
 
 @pytest.mark.usefixtures("untracked")
-def test_the_command_that_it_prints_trains_on_it(
+def test_what_it_prints_has_the_dialogues_accepted(
     project: Project,
     overlay: Callable[[str, str], None],
     monkeypatch: pytest.MonkeyPatch,
@@ -184,6 +181,7 @@ def test_the_command_that_it_prints_trains_on_it(
     assert "labels nothing becomes: peaceful, powerful, scared" in said
     overlay("catalog.yml", said[said.index("emorynlp.language_model:") : said.index("and run:")])
     params = _split_params(None, None, said.split("--params=")[1].strip())
-    project.run("generate_emorynlp", params)
+    generation = {"generation": params["emorynlp"]["generation"]}
+    project.run("generate_emorynlp", {"emorynlp": generation})
     made = pd.read_parquet("data/03_primary/emorynlp/synthetic_dialogues.parquet")
     assert set(made["strategy"]) == {"iemocap"}
