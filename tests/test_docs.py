@@ -245,7 +245,7 @@ def test_own_dialogues_are_used_as_the_page_says(
     mapping.write_text(text.replace("turns_per_dialogue: 8", "turns_per_dialogue: 2"), "utf-8")
 
     page = ROOT / "docs" / "your_own_data.md"
-    [[_, _, *given]] = [words for words in commands(page, "make") if words[1:2] == ["import"]]
+    [_, _, *given] = next(words for words in commands(page, "make") if words[1:2] == ["import"])
     values = dict(word.split("=") for word in given)
     assert values.keys() == {"CORPUS", "FILE", "MAPPING"}
     arguments = [values["CORPUS"], values["FILE"], "--mapping", values["MAPPING"]]

@@ -239,7 +239,8 @@ def _catalog() -> str:
     for file in sorted((ROOT / "conf" / "base").glob("catalog*.yml")):
         for name, entry in yaml.safe_load(file.read_text("utf-8")).items():
             place = entry.get("filepath") or entry.get("path")
-            shown = f"`{place}`" if place else f"back-end {entry['backend']}"
+            other = f"back-end {entry['backend']}" if "backend" in entry else "the corpus's bank"
+            shown = f"`{place}`" if place else other
             rows.append(f"| `{name}` | {entry['type'].rsplit('.', maxsplit=1)[-1]} | {shown} |")
     return "\n".join([CATALOG_HEAD, *rows]) + "\n"
 
