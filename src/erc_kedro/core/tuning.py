@@ -62,8 +62,8 @@ class Dimension(ParameterGroup):
             raise ValueError(f"{', '.join(idle)} without effect: the kind is categorical")
         if not self.choices:
             raise ValueError("a categorical dimension needs choices")
-        if len({(type(choice), choice) for choice in self.choices}) < len(self.choices):
-            raise ValueError(f"the same choice twice in {list(self.choices)}")
+        if len(set(self.choices)) < len(self.choices):  # True and 1 are the same to Optuna
+            raise ValueError(f"two equal choices in {list(self.choices)}")
 
     def _check_bounds(self) -> None:
         if "choices" in self.model_fields_set:

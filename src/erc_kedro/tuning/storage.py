@@ -1,0 +1,227 @@
+"""Where a study is kept: a journal file of this machine, or a database that several reach."""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from erc_kedro.core.errors import UserError
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 30.0
+_ATTEMPTS_TO_CREATE = 6
+
+
+@dataclass(frozen=True)
+class StudyStorage:
+    """Where studies are kept.
+
+    Attributes:
+        path: A journal file, for the processes of one machine; or
+        url: a database such as postgresql://user:password@host/name, for several machines.
+        patience: Seconds to wait for a storage that is gone before the search is given up.
+    """
+
+    path: str | Path | None = None
+    url: str | None = field(default=None, repr=False)
+    patience: float = 600.0
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.url is None):
+            raise UserError(
+                "A study is kept in one place.",
+                expected="either the path of a journal file or the URL of a database",
+                found="none" if self.path is None else "both",
+            )
+
+    def __str__(self) -> str:
+        """Return the address, without user and password."""
+        if self.url is None:
+            return str(self.path)
+        url = self._parsed()
+        port = f":{url.port}" if url.port else ""
+        host = f"{url.host or ''}{port}/"
+        return f"{url.drivername.split('+')[0]}://{host}{url.database or ''}"
+
+    def open(self) -> "BaseStorage":
+        """Return Optuna's storage, its file or its tables made if they are not there.
+
+        Raises:
+            UserError: If it cannot be reached, or its driver is not installed.
+        """
+        from optuna import logging as optuna_logging
+
+        optuna_logging.set_verbosity(optuna_logging.WARNING)
+        optuna_logging.disable_default_handler()
+        optuna_logging.enable_propagation()
+        try:
+            return self._open_journal() if self.url is None else self._open_database()
+        except ImportError as error:
+            raise UserError(
+                "The database's driver is not installed.",
+                where=str(self),
+                found=str(error.__cause__ or error),
+                remedy='pip install "erc_kedro[cluster]" brings the driver of PostgreSQL',
+            ) from error
+        except Exception as error:
+            if not is_gone(error):
+                raise
+            raise UserError(
+                "The storage of the study cannot be reached.",
+                where=str(self),
+                found=_first_line(error),
+                remedy="start it or mend its address, then run the same command again",
+            ) from None  # what is behind it may hold a password
+
+    def patient(self) -> "Patience":
+        """Return what waits for this storage when it is gone."""
+        return Patience(str(self), self.patience)
+
+    def _parsed(self) -> Any:
+        from sqlalchemy.engine import make_url
+
+        try:
+            url = make_url(str(self.url))
+        except Exception:  # its text would show the password
+            raise UserError(
+                "The URL of the study's storage cannot be read.",
+                expected="such as postgresql://user:password@host:5432/name",
+            ) from None
+        plain = {"postgresql", "postgres", "postgresql+psycopg2"}
+        return url.set(drivername="postgresql+psycopg") if url.drivername in plain else url
+
+    def _open_journal(self) -> "BaseStorage":
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+        path = Path(str(self.path)).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = JournalFileOpenLock(str(path))
+        _drop_torn_line(path, lock)
+        return JournalStorage(JournalFileBackend(str(path), lock))
+
+    def _open_database(self) -> "BaseStorage":
+        from optuna.storages import RDBStorage
+        from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+        url = self._parsed()
+        options: dict[str, Any] = {"pool_pre_ping": True}
+        if url.drivername.startswith("postgresql"):
+            options["connect_args"] = {"connect_timeout": 10}
+        for attempt in range(1, _ATTEMPTS_TO_CREATE + 1):
+            try:
+                return RDBStorage(url.render_as_string(hide_password=False), options)
+            except (IntegrityError, ProgrammingError):  # another process makes the tables now
+                if attempt == _ATTEMPTS_TO_CREATE:
+                    raise
+                time.sleep(0.2 * attempt)
+        raise AssertionError
+
+
+def _drop_torn_line(path: Path, lock: Any) -> None:
+    """Cut off a last line that was not written to its end: what came after it would be lost."""
+    if not path.exists():
+        return
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            size = file.seek(0, os.SEEK_END)
+            if size == 0:
+                return
+            file.seek(size - 1)
+            if file.read(1) == b"\n":
+                return
+            file.seek(0)
+            end = file.read().rfind(b"\n") + 1
+            file.truncate(end)
+            logger.warning("The last line of %s was torn, and is cut off.", path)
+    finally:
+        lock.release()
+
+
+def is_gone(error: BaseException) -> bool:
+    """Say whether an error means that the storage cannot be reached now."""
+    from optuna.exceptions import StorageInternalError
+    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+    from sqlalchemy.exc import TimeoutError as NoConnection
+
+    if isinstance(error, StorageInternalError) and error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, ProgrammingError):
+        return False
+    if isinstance(error, OperationalError | InterfaceError | NoConnection | OSError):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated
+
+
+def _first_line(error: BaseException) -> str:
+    cause = error.__cause__ if type(error).__name__ == "StorageInternalError" else None
+    error = cause or error
+    return (str(getattr(error, "orig", None) or error).strip().splitlines() or [""])[0]
+
+
+class StorageGoneError(UserError):
+    """The storage has been gone for too long."""
+
+
+class Patience:
+    """Does what touches the storage again, in growing pauses, while that is gone.
+
+    Args:
+        address: What the storage is called, in messages.
+        seconds: How long it may be gone.
+    """
+
+    def __init__(self, address: str, seconds: float) -> None:
+        self._address, self.seconds = address, seconds
+        self.outages = 0
+
+    def __call__(self, work: Callable[[], T]) -> T:
+        """Return what the work returns; it has to bear being done again.
+
+        Raises:
+            UserError: If the storage stays gone.
+        """
+        began, pause = time.monotonic(), _FIRST_PAUSE
+        lost = False
+        while True:
+            try:
+                result = work()
+            except Exception as error:
+                if not is_gone(error):
+                    raise
+                if not lost:
+                    self.outages += 1
+                    what = (
+                        "The storage of the study is gone (%s: %s); waiting for it, %.0f s at most."
+                    )
+                    logger.warning(what, self._address, _first_line(error), self.seconds)
+                lost = True
+                left = began + self.seconds - time.monotonic()
+                if left <= 0:
+                    raise self._given_up(error) from None
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                if lost:
+                    gone = time.monotonic() - began
+                    logger.info("The storage of the study is back after %.0f s.", gone)
+                return result
+
+    def _given_up(self, error: Exception) -> StorageGoneError:
+        return StorageGoneError(
+            f"The storage of the study has been gone for {self.seconds:.0f} s.",
+            where=self._address,
+            found=_first_line(error),
+            remedy="start it, then run the same command again: finished trials are kept, and "
+            "those under way are run again",
+        )

@@ -1,0 +1,258 @@
+"""The processes in which trials run, as the search sees them; a dead one is replaced."""
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from signal import Signals
+from threading import Thread
+from typing import Protocol
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.tuning import Objective, Settings
+from erc_kedro.tuning.worker import MakeObjective, Ready, Tried, Unusable, make, try_settings
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_MOST_FAILED_STARTS = 3
+_SECONDS_TO_END = 5.0
+
+
+@dataclass(frozen=True)
+class Died:
+    """A worker ended in the middle of a trial."""
+
+    how: str
+
+
+class Workers(Protocol):
+    """Those who try settings, one at a time each, by number."""
+
+    def free(self) -> list[int]:
+        """Return who waits for settings."""
+        ...
+
+    def give(self, worker: int, settings: Settings) -> None:
+        """Hand settings to one who waits."""
+        ...
+
+    def next(self, seconds: float) -> tuple[int, Tried | Died] | None:
+        """Return who is done and what came of it, if anybody is within so long."""
+        ...
+
+    def done(self) -> list[tuple[int, Tried]]:
+        """Return who is done already, without waiting or beginning anything."""
+        ...
+
+    def close(self, *, at_once: bool) -> None:
+        """End all, those in the middle of a trial as well."""
+        ...
+
+
+class InThisProcess:
+    """One that tries settings in this process, for a debugger and for tests."""
+
+    def __init__(self, make_objective: MakeObjective) -> None:
+        self._make = make_objective
+        self._objective: Objective | None = None
+        self._settings: Settings | None = None
+
+    def free(self) -> list[int]:
+        """Return its number, if it waits."""
+        return [0] if self._settings is None else []
+
+    def give(self, worker: int, settings: Settings) -> None:
+        """Keep settings for `next`."""
+        self._settings = settings
+
+    def next(self, seconds: float) -> tuple[int, Tried | Died] | None:
+        """Try the settings that were given."""
+        if self._settings is None:
+            time.sleep(seconds)
+            return None
+        if self._objective is None:
+            objective = make(self._make)
+            if isinstance(objective, Unusable):
+                raise _unusable(objective)
+            self._objective = objective
+        tried = try_settings(self._objective, self._settings)
+        self._settings = None
+        return 0, tried
+
+    def done(self) -> list[tuple[int, Tried]]:
+        """Return nothing: what is done has been taken."""
+        return []
+
+    def close(self, *, at_once: bool) -> None:
+        """Nothing to end."""
+
+
+class Processes:
+    """Worker processes, each with one thread for its numbers.
+
+    Args:
+        make_objective: Makes the objective, once in each; can be pickled.
+        devices: For each worker, what it sees as CUDA_VISIBLE_DEVICES; None leaves that as it is.
+    """
+
+    def __init__(self, make_objective: MakeObjective, devices: Sequence[str | None]) -> None:
+        self._pickled = pickle.dumps(make_objective)
+        self._devices = list(devices)
+        self._arrived: SimpleQueue[tuple[_Process, object]] = SimpleQueue()
+        self._failed_starts = 0
+        self._processes: list[_Process] = []
+        for number in range(len(self._devices)):
+            self._processes.append(self._start(number))
+
+    def pids(self) -> list[int]:
+        """Return the process numbers."""
+        return [process.popen.pid for process in self._processes]
+
+    def free(self) -> list[int]:
+        """Return those that are ready and have nothing to do."""
+        return [p.number for p in self._processes if p.ready and not p.busy]
+
+    def give(self, worker: int, settings: Settings) -> None:
+        """Hand settings to one; that it may be dead is seen by `next`."""
+        self._processes[worker].busy = True
+        self._processes[worker].send(dict(settings))
+
+    def next(self, seconds: float) -> tuple[int, Tried | Died] | None:
+        """Return the next outcome or death, if there is one within so long.
+
+        Raises:
+            UserError: If no worker can start.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                left = max(0.0, deadline - time.monotonic())
+                process, message = self._arrived.get(timeout=left)
+            except Empty:
+                return None
+            match message:
+                case Ready():
+                    process.ready, self._failed_starts = True, 0
+                    return None  # there is somebody to hand settings to
+                case Unusable():
+                    raise _unusable(message)
+                case Tried():
+                    process.busy = False
+                    return process.number, message
+                case Died():
+                    self._replace(process, message)
+                    if process.busy:
+                        return process.number, message
+
+    def done(self) -> list[tuple[int, Tried]]:
+        """Return the outcomes that have arrived."""
+        tried: list[tuple[int, Tried]] = []
+        while True:
+            try:
+                process, message = self._arrived.get_nowait()
+            except Empty:
+                return tried
+            if isinstance(message, Tried):
+                tried.append((process.number, message))
+
+    def close(self, *, at_once: bool) -> None:
+        """End all processes; at once, or when each has ended what it writes."""
+        for process in self._processes:
+            if at_once:
+                process.popen.kill()
+            process.hang_up()
+        deadline = time.monotonic() + _SECONDS_TO_END
+        for process in self._processes:
+            try:
+                process.popen.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.popen.kill()
+                process.popen.wait()
+            process.reader.join()
+
+    def _start(self, number: int) -> "_Process":
+        return _Process(number, self._devices[number], self._pickled, self._arrived)
+
+    def _replace(self, dead: "_Process", died: Died) -> None:
+        if not dead.ready:
+            self._failed_starts += 1
+        if self._failed_starts >= _MOST_FAILED_STARTS:
+            raise UserError(
+                f"Worker processes end before they can begin, {_MOST_FAILED_STARTS} in a row.",
+                found=died.how,
+                remedy="what they said stands above; fewer workers need less memory",
+            )
+        self._processes[dead.number] = self._start(dead.number)
+
+
+class _Process:
+    """One worker process, and a thread that reads what it sends."""
+
+    def __init__(
+        self,
+        number: int,
+        device: str | None,
+        pickled: bytes,
+        arrived: "SimpleQueue[tuple[_Process, object]]",
+    ) -> None:
+        self.number, self.ready, self.busy = number, False, False
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "erc_kedro.tuning.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=_environment(device),
+            start_new_session=True,  # Ctrl-C is the search's to hear
+        )
+        self.reader = Thread(target=self._read, args=(arrived,), daemon=True)
+        self.reader.start()
+        self.send(pickled)
+
+    def send(self, message: object) -> None:
+        """Send a message; one to a dead process is lost, which its reader tells."""
+        assert self.popen.stdin is not None
+        with suppress(OSError, ValueError):  # ended, or hung up on by its reader
+            self.popen.stdin.write(pickle.dumps(message))
+            self.popen.stdin.flush()
+
+    def hang_up(self) -> None:
+        """Let the process see that nothing comes any more."""
+        assert self.popen.stdin is not None
+        with suppress(OSError):
+            self.popen.stdin.close()
+
+    def _read(self, arrived: "SimpleQueue[tuple[_Process, object]]") -> None:
+        assert self.popen.stdout is not None
+        with self.popen.stdout as stdout, suppress(Exception):  # cut short in a message
+            while True:
+                arrived.put((self, pickle.load(stdout)))
+        self.popen.kill()  # it has closed its pipe: whatever it does now, nobody hears
+        arrived.put((self, Died(_how(self.popen.wait()))))
+        self.hang_up()
+
+
+def _environment(device: str | None) -> dict[str, str]:
+    """Return a worker's environment: one thread, its device, modules from where they are here."""
+    own = dict.fromkeys(_THREADS, "1")
+    own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    own["TOKENIZERS_PARALLELISM"] = "false"
+    if device is not None:
+        own["CUDA_VISIBLE_DEVICES"] = device
+    return os.environ | own
+
+
+def _how(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    with suppress(ValueError):
+        return f"signal {-code}, {Signals(-code).name}"
+    return f"signal {-code}"
+
+
+def _unusable(message: Unusable) -> Exception:
+    if message.by_user:
+        return UserError(message.reason)
+    return RuntimeError(f"No trial can begin: {message.reason}\n{message.trace}")
