@@ -65,9 +65,7 @@ def open_study(
 
     def create() -> tuple[optuna.Study, bool]:
         try:
-            return optuna.create_study(
-                directions=directions, **place
-            ), True
+            return optuna.create_study(directions=directions, **place), True
         except DuplicatedStudyError:
             return optuna.load_study(**place), False
 
