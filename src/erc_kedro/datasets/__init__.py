@@ -5,6 +5,7 @@ from erc_kedro.datasets.folder import FolderDataset
 from erc_kedro.datasets.language_model import LanguageModelDataset
 from erc_kedro.datasets.raw_corpus import RawCorpusDataset
 from erc_kedro.datasets.stores import ClassifierStoreDataset, FeatureStoreDataset
+from erc_kedro.datasets.study_storage import StudyStorageDataset
 from erc_kedro.datasets.whole_files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "LanguageModelDataset",
     "ParquetDataset",
     "RawCorpusDataset",
+    "StudyStorageDataset",
     "TextDataset",
 ]
