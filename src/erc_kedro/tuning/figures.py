@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from optuna.exceptions import ExperimentalWarning
@@ -92,7 +92,7 @@ def _of_objective(study: "Study", done: "list[FrozenTrial]", index: int) -> "dic
     numbers = _numbers(study, varied, loss)
     if len(numbers) >= 2:
         axes = optuna_figures.plot_contour(study.optuna, params=numbers[:2], **options)
-        figures["contour"] = _contour(axes, name)
+        figures["contour"] = _contour(cast("Axes", axes), name)
     return figures
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from erc_kedro.core.errors import UserError
 from erc_kedro.tuning import marks
 from erc_kedro.tuning.failures import Failures
+from erc_kedro.tuning.interrupts import hearing
 from erc_kedro.tuning.listening import Listening
 from erc_kedro.tuning.owners import Sweeper, Timing, owning
 from erc_kedro.tuning.storage import StorageGoneError
@@ -89,7 +90,10 @@ class _Search:
         self._renewed = self._swept = time.monotonic()
 
     def run(self) -> None:
-        with watching(self._study, self._wanted, self._timing.say) as see:
+        """Search to the end."""
+        seeing = watching(self._study, self._wanted, self._timing.say)
+        with hearing(self._workers.wake) as interrupts, seeing as see:
+            self._study.patient.sleep = interrupts.sleep
             at_once = True
             try:
                 self._sweeper.sweep([])
@@ -97,6 +101,7 @@ class _Search:
                     self._look_after()
                     self._hand_out(see)
                     self._listening.catch_up()
+                    interrupts.check()
                     arrived = self._workers.next(self._timing.poll)
                     if arrived:
                         self._take(*arrived)
@@ -117,6 +122,7 @@ class _Search:
             finally:
                 self._workers.close(at_once=at_once)
                 self._listening.catch_up()
+                self._study.patient.sleep = time.sleep
 
     def _goes_on(self) -> bool:
         if self._running:
@@ -188,7 +194,8 @@ class _Search:
 
     def _stop(self, reason: str) -> None:
         """Keep what is done, end the workers, and let the other trials be run again."""
-        self._study.patient.seconds = _PATIENCE_AT_THE_END
+        patience, self._study.patient.seconds = self._study.patient.seconds, _PATIENCE_AT_THE_END
+        self._study.patient.sleep = time.sleep
         try:
             for worker, tried in self._workers.done():
                 with suppress(UserError):
@@ -202,3 +209,5 @@ class _Search:
                 self._listening.ended(run.trial.number, None, reason, seconds)
         except StorageGoneError as error:  # the next search sees that their owner is gone
             logger.warning("%s", error)
+        finally:
+            self._study.patient.seconds = patience

@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from filelock import FileLock
 
 from erc_kedro.core.errors import UserError
 
@@ -101,13 +103,13 @@ class StudyStorage:
 
     def _open_journal(self) -> "BaseStorage":
         from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+        from optuna.storages.journal import JournalFileBackend
 
         path = Path(str(self.path)).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = JournalFileOpenLock(str(path))
+        lock = _Lock(f"{path}.lock")
         _drop_torn_line(path, lock)
-        return JournalStorage(JournalFileBackend(str(path), lock))
+        return JournalStorage(JournalFileBackend(str(path), cast("Any", lock)))
 
     def _open_database(self) -> "BaseStorage":
         from optuna.storages import RDBStorage
@@ -127,7 +129,23 @@ class StudyStorage:
         raise AssertionError
 
 
-def _drop_torn_line(path: Path, lock: Any) -> None:
+class _Lock:
+    """A journal's lock, free when its holder is dead; after Optuna's own, all wait for 30 s."""
+
+    def __init__(self, path: str) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        """Wait for the lock."""
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        """Give it back."""
+        self._lock.release()
+
+
+def _drop_torn_line(path: Path, lock: _Lock) -> None:
     """Cut off a last line that was not written to its end: what came after it would be lost."""
     if not path.exists():
         return
@@ -184,6 +202,7 @@ class Patience:
     def __init__(self, address: str, seconds: float) -> None:
         self._address, self.seconds = address, seconds
         self.outages = 0
+        self.sleep: Callable[[float], None] = time.sleep
 
     def __call__(self, work: Callable[[], T]) -> T:
         """Return what the work returns; it has to bear being done again.
@@ -209,7 +228,7 @@ class Patience:
                 left = began + self.seconds - time.monotonic()
                 if left <= 0:
                     raise self._given_up(error) from None
-                time.sleep(min(pause, left))
+                self.sleep(min(pause, left))
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if lost:

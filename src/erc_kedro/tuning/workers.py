@@ -29,6 +29,10 @@ class Died:
     how: str
 
 
+class _Woken:
+    """Somebody wants the wait for a worker to end."""
+
+
 class Workers(Protocol):
     """Those who try settings, one at a time each, by number."""
 
@@ -42,6 +46,10 @@ class Workers(Protocol):
 
     def next(self, seconds: float) -> tuple[int, Tried | Died] | None:
         """Return who is done and what came of it, if anybody is within so long."""
+        ...
+
+    def wake(self) -> None:
+        """End a wait in `next`; may be called by a signal's handler."""
         ...
 
     def done(self) -> list[tuple[int, Tried]]:
@@ -60,6 +68,7 @@ class InThisProcess:
         self._make = make_objective
         self._objective: Objective | None = None
         self._settings: Settings | None = None
+        self._trying = False
 
     def free(self) -> list[int]:
         """Return its number, if it waits."""
@@ -79,9 +88,22 @@ class InThisProcess:
             if isinstance(objective, Unusable):
                 raise _unusable(objective)
             self._objective = objective
-        tried = try_settings(self._objective, self._settings)
+        self._trying = True
+        try:
+            tried = try_settings(self._objective, self._settings)
+        finally:
+            self._trying = False
         self._settings = None
         return 0, tried
+
+    def wake(self) -> None:
+        """Interrupt the objective, if it is being tried.
+
+        Raises:
+            KeyboardInterrupt: If it is.
+        """
+        if self._trying:
+            raise KeyboardInterrupt
 
     def done(self) -> list[tuple[int, Tried]]:
         """Return nothing: what is done has been taken."""
@@ -135,6 +157,8 @@ class Processes:
             except Empty:
                 return None
             match message:
+                case _Woken():
+                    return None
                 case Ready():
                     process.ready, self._failed_starts = True, 0
                     return None  # there is somebody to hand settings to
@@ -147,6 +171,10 @@ class Processes:
                     self._replace(process, message)
                     if process.busy:
                         return process.number, message
+
+    def wake(self) -> None:
+        """End a wait in `next`."""
+        self._arrived.put((self._processes[0], _Woken()))
 
     def done(self) -> list[tuple[int, Tried]]:
         """Return the outcomes that have arrived."""
