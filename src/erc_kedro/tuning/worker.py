@@ -105,6 +105,22 @@ def _load_and_make(pickled: bytes) -> Objective:
 
 
 def main() -> None:
+    """Work, and end without waiting for the thread that reads: it only ends with its input."""
+    code: object = 1
+    try:
+        _work()
+        code = 0
+    except SystemExit as error:  # the objective's
+        code = error.code
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _work() -> None:
     """Make the objective, and try settings until the input ends."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message

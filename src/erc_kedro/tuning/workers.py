@@ -257,8 +257,12 @@ class _Process:
         with self.popen.stdout as stdout, suppress(Exception):  # cut short in a message
             while True:
                 arrived.put((self, pickle.load(stdout)))
-        self.popen.kill()  # it has closed its pipe: whatever it does now, nobody hears
-        arrived.put((self, Died(_how(self.popen.wait()))))
+        try:
+            code = self.popen.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:  # whatever it does without its pipe, nobody hears
+            self.popen.kill()
+            code = self.popen.wait()
+        arrived.put((self, Died(_how(code))))
         self.hang_up()
 
 
