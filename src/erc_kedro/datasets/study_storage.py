@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 
 from kedro.io import AbstractDataset, DatasetError
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.tuning.storage import StudyStorage
 
 
@@ -25,7 +26,7 @@ class StudyStorageDataset(AbstractDataset[NoReturn, StudyStorage]):
         metadata: For kedro-viz.
 
     Raises:
-        UserError: If there is no place, or more than one.
+        UserError: If no place is named, or more than one.
     """
 
     def __init__(
@@ -36,9 +37,14 @@ class StudyStorageDataset(AbstractDataset[NoReturn, StudyStorage]):
         credentials: dict[str, str] | None = None,
         metadata: dict[str, Any] | None = None,
     ) -> None:
-        self._storage = StudyStorage(
-            path=Path(path) if path else None, url=(credentials or {}).get("url", url)
-        )
+        if credentials is not None and not (url := credentials.get("url")):
+            raise UserError(
+                "The address of the studies' storage is not set.",
+                where="credentials of study_storage in the catalog",
+                expected="{url: postgresql://user:password@host:5432/name}",
+                remedy="with --env=cluster: export ERC_STUDY_URL=postgresql://...",
+            )
+        self._storage = StudyStorage(path=Path(path) if path else None, url=url)
         self.metadata = metadata
 
     def load(self) -> StudyStorage:

@@ -22,6 +22,9 @@ from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
+_MOST_OPENED = 8
+"""Classifiers kept for the next recipe with the same settings."""
+
 _TRAIN, _SYNTHETIC = "train.parquet", "synthetic.parquet"
 
 
@@ -82,7 +85,9 @@ class Trainer:
     label_set: LabelSet
     reference: Recipe
     threads: int | None = None
-    _opened: dict[ClassifierSettings, Classifier] = field(default_factory=dict, repr=False)
+    _opened: dict[ClassifierSettings, Classifier] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def counts(
         self,
@@ -107,7 +112,8 @@ class Trainer:
 
     def _open(self, settings: ClassifierSettings) -> Classifier:
         if settings not in self._opened:
-            self._opened.clear()  # a search with ever new settings shall not keep all of them
+            if len(self._opened) >= _MOST_OPENED:
+                self._opened.clear()
             self._opened[settings] = open_classifier(settings, dict(self.features), self.label_set)
         return self._opened[settings]
 

@@ -98,8 +98,9 @@ class TrialRuns:
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
             work, done = item
-            while not self._is_told(work) and not self._closing.wait(self._pause):
-                pass
+            while not (told := self._is_told(work)) and not self._closing.is_set():
+                self._closing.wait(self._pause)
+            self._untold += not told
             done.set()
 
     def _is_told(self, work: Callable[[], None]) -> bool:
@@ -114,7 +115,6 @@ class TrialRuns:
             if not self._silent.is_set():
                 logger.warning("MLflow does not answer (%s); the search goes on.", message)
             self._silent.set()
-            self._untold += self._closing.is_set()
             return False
         self._silent.clear()
         return True
