@@ -62,7 +62,7 @@ class StudyStorage:
         """
         from optuna import logging as optuna_logging
 
-        optuna_logging.set_verbosity(optuna_logging.WARNING)
+        optuna_logging.set_verbosity(optuna_logging.ERROR)  # of outages we tell
         optuna_logging.disable_default_handler()
         optuna_logging.enable_propagation()
         try:
@@ -169,16 +169,21 @@ def _drop_torn_line(path: Path, lock: _Lock) -> None:
 def is_gone(error: BaseException) -> bool:
     """Say whether an error means that the storage cannot be reached now."""
     from optuna.exceptions import StorageInternalError
-    from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
-    from sqlalchemy.exc import TimeoutError as NoConnection
+    from sqlalchemy import exc
 
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         error = error.__cause__
-    if isinstance(error, ProgrammingError):
-        return False
-    if isinstance(error, OperationalError | InterfaceError | NoConnection | OSError):
-        return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    lost = (
+        exc.OperationalError,
+        exc.InterfaceError,
+        exc.InternalError,  # what follows in a transaction that was cut off
+        exc.PendingRollbackError,  # likewise
+        exc.TimeoutError,
+        OSError,
+    )
+    return isinstance(error, lost) or (
+        isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    )
 
 
 def _first_line(error: BaseException) -> str:
