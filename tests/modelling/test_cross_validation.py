@@ -18,11 +18,11 @@ from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.cross_validation import (
     CrossValidation,
     HeldOut,
-    ObjectiveFiles,
     Trainer,
     split_dialogues,
 )
 from erc_kedro.modelling.features import FeatureStore
+from erc_kedro.modelling.recipe_objective import ObjectiveFiles
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
 from tests.modelling.test_contextual import FEATURES, LABELS, WIDTH, dialogues

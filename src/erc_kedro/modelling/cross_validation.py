@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,17 +14,14 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import OTHER, LabelSet, labelled
 from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, headline_scores
 from erc_kedro.core.mixing import Recipe, mix
-from erc_kedro.core.tuning import Objective, Outcome, Settings
+from erc_kedro.core.tuning import Outcome
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.open import open_classifier
-from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
 _MOST_OPENED = 8
 """Classifiers kept for the next recipe with the same settings."""
-
-_TRAIN, _SYNTHETIC = "train.parquet", "synthetic.parquet"
 
 
 @dataclass(frozen=True)
@@ -211,59 +207,3 @@ class CrossValidation:
         return Outcome(
             tuple(pooled[name] for name in objectives), dict(zip(HEADLINE, per_fold, strict=True))
         )
-
-
-@dataclass(frozen=True)
-class ObjectiveFiles:
-    """What a worker process needs to make the objective for itself; small, so it can be sent.
-
-    Calling it returns the objective. The dialogues are read from a folder that `write` filled,
-    the features are memory-mapped: nothing big is sent, and workers share the features' memory.
-
-    Attributes:
-        folder: Of the dialogues.
-        space: Turns settings into recipes.
-        features: As encoding returns them.
-        label_set: Of the corpus.
-        folds: Number of folds.
-        split_seed: Of the folds.
-        seeds: Of the trainings.
-        objectives: Metrics to return.
-        threads: How many trainings at once; None leaves it to the classifier.
-    """
-
-    folder: Path
-    space: RecipeSpace
-    features: Mapping[str, Any]
-    label_set: LabelSet
-    folds: int
-    split_seed: int
-    seeds: tuple[int, ...]
-    objectives: tuple[str, ...]
-    threads: int | None = None
-
-    def write(self, train: pd.DataFrame, synthetic: pd.DataFrame) -> "ObjectiveFiles":
-        """Write the dialogues into the folder, and return itself."""
-        train.to_parquet(self.folder / _TRAIN, index=False)
-        synthetic.to_parquet(self.folder / _SYNTHETIC, index=False)
-        return self
-
-    def __call__(self) -> Objective:
-        """Return the objective: settings to outcome."""
-        synthetic = pd.read_parquet(self.folder / _SYNTHETIC)
-        trainer = Trainer(
-            synthetic, self.features, self.label_set, self.space.reference, self.threads
-        )
-        validation = CrossValidation(
-            pd.read_parquet(self.folder / _TRAIN),
-            trainer,
-            folds=self.folds,
-            split_seed=self.split_seed,
-            seeds=self.seeds,
-            label_set=self.label_set,
-        )
-
-        def objective(settings: Settings) -> Outcome:
-            return validation.score(*self.space.open(settings), self.objectives)
-
-        return objective

@@ -63,8 +63,8 @@ def search_recipes(
     Raises:
         UserError: If the space cannot be searched, or the study is about something else.
     """
-    from erc_kedro.modelling.cross_validation import ObjectiveFiles
     from erc_kedro.modelling.open import what_training_depends_on
+    from erc_kedro.modelling.recipe_objective import ObjectiveFiles
     from erc_kedro.tuning import search, trial_table
 
     label_set = label_set_of(corpus_card)
