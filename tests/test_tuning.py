@@ -108,17 +108,20 @@ def test_the_command_of_a_recipe_sets_what_the_search_tried(
     assert "tuning" not in command
     [params] = [word for word in shlex.split(command) if word.startswith("--params=")]
     values = _split_params(None, None, params.removeprefix("--params="))
-    text = overlay("meld", proposal["values"], "some")
-    assert text.startswith("# kedro run ")
+    overlaid = project.path / "conf/local/parameters_tuned.yml"
+    overlaid.write_text(overlay("meld", proposal["values"], "some"))
     bootstrap_project(project.path)
-    for given in (values, yaml.safe_load(text)):
-        with KedroSession.create(project.path, env="test", runtime_params=given) as session:
-            own = session.load_context().params["meld"]
-        recipe = {"real": True, "extra": "synthetic", "strategy": "all"}
-        recipe |= {"ratio": 0.1234, "loss_weight": 0.25}
-        assert own["augmented"].model_dump() == recipe
-        assert own["training"].objective.prior_correction is False
-        assert own["training"].contextual.steps == (7 if given is values else 12)
+    try:
+        for env, given in (("test", values), (None, {})):
+            with KedroSession.create(project.path, env=env, runtime_params=given) as session:
+                found = session.load_context().params["meld"]
+            recipe = {"real": True, "extra": "synthetic", "strategy": "all"}
+            recipe |= {"ratio": 0.1234, "loss_weight": 0.25}
+            assert found["augmented"].model_dump() == recipe
+            assert found["training"].objective.prior_correction is False
+            assert found["training"].contextual.steps == (7 if env else 136)
+    finally:
+        overlaid.unlink()
 
 
 def test_the_overlay_says_the_same(tuned: tuple[Project, Any], summary: dict[str, Any]) -> None:

@@ -95,7 +95,17 @@ def _in_search(best: Mapping[str, Any], zero: Mapping[str, Any] | None) -> list[
         for name, value in best["values"].items()
     ]
     said = f"In the search, by cross-validation over train, trial {best['number']} has "
-    return [said + " and ".join(parts) + "."]
+    said += " and ".join(parts) + "."
+    if any(zero["settings"][name] != best["settings"][name] for name in _of_training(best)):
+        said += (
+            " That is not of the dialogues alone: settings of training differ as well. The check "
+            "on dev has them equal."
+        )
+    return [said]
+
+
+def _of_training(trial: Mapping[str, Any]) -> list[str]:
+    return [name for name in trial["settings"] if name.startswith(TRAINING)]
 
 
 def overlay(corpus: str, values: Mapping[str, Any], study: str) -> str:

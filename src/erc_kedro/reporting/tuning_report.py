@@ -12,12 +12,12 @@ from erc_kedro.reporting.report import open_template
 from erc_kedro.reporting.tables import DASH, Table
 
 _ABOUT = {
+    "pareto": "Both scores of every trial; no trial beats one on the front in both.",
     "history": "Score of every trial in the order in which they began, and the best so far.",
+    "slices": "Score of every trial over each dimension.",
     "importance": "How much of the scores' spread each dimension accounts for (fANOVA); with few "
     "trials hardly more than a hint.",
-    "slices": "Score of every trial over each dimension.",
     "contour": "Score over two dimensions at once, drawn between the trials.",
-    "pareto": "Both scores of every trial; no trial beats one on the front in both.",
 }
 
 
@@ -35,7 +35,7 @@ def render_tuning_report(
         trials: One row per finished trial.
         figures: Files by name; those that end in .png are shown.
     """
-    names = [name.removesuffix(".png") for name in figures if name.endswith(".png")]
+    names = sorted((n.removesuffix(".png") for n in figures if n.endswith(".png")), key=_place)
     about = {name: _about(name) for name in names}
     counts = summary["trials"]
     return open_template("tuning.html.jinja").render(
@@ -58,9 +58,16 @@ def render_tuning_report(
     )
 
 
-def _about(name: str) -> str:
+def _place(name: str) -> tuple[int, str]:
+    kinds = list(_ABOUT)
     kind = name.partition("_")[0]
-    return _ABOUT.get(kind, f"{plain(name).capitalize()}.")
+    return (kinds.index(kind) if kind in kinds else len(kinds), name)
+
+
+def _about(name: str) -> str:
+    kind, _, metric = name.partition("_")
+    text = _ABOUT.get(kind, f"{plain(kind).capitalize()}.")
+    return f"{text} Here: {plain(metric)}." if metric else text
 
 
 def _check(check: Mapping[str, Any]) -> Table | None:
