@@ -4,7 +4,7 @@ import pytest
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.tuning import StudyStorage, search
-from erc_kedro.tuning.storage import Patience, StorageGoneError
+from erc_kedro.tuning.patience import Patience, StorageGoneError
 from tests.tuning.builders import open_parabola, states
 from tests.tuning.objectives import make_parabola
 

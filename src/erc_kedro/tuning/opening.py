@@ -14,8 +14,9 @@ from optuna.study import StudyDirection
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.tuning import Dimension, Settings
 from erc_kedro.tuning import marks
+from erc_kedro.tuning.patience import Patience
 from erc_kedro.tuning.sampler import NumberedSampler
-from erc_kedro.tuning.storage import Patience, StudyStorage
+from erc_kedro.tuning.storage import StudyStorage
 from erc_kedro.tuning.study import Study
 
 _ABOUT, _MADE = "about", "made"

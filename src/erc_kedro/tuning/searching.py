@@ -13,11 +13,12 @@ from erc_kedro.tuning.failures import Failures
 from erc_kedro.tuning.interrupts import hearing
 from erc_kedro.tuning.listening import Listening
 from erc_kedro.tuning.owners import Sweeper, Timing, owning
-from erc_kedro.tuning.storage import StorageGoneError
+from erc_kedro.tuning.patience import StorageGoneError
 from erc_kedro.tuning.study import Study
 from erc_kedro.tuning.watching import See, watching
 from erc_kedro.tuning.worker import MakeObjective, Tried
-from erc_kedro.tuning.workers import Died, InThisProcess, Processes, Workers
+from erc_kedro.tuning.worker_process import Died
+from erc_kedro.tuning.workers import InThisProcess, Processes, Workers
 
 if TYPE_CHECKING:
     import optuna

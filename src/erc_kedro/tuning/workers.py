@@ -1,32 +1,19 @@
 """The processes in which trials run, as the search sees them; a dead one is replaced."""
 
-import os
 import pickle
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from signal import Signals
-from threading import Thread
 from typing import Protocol
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.tuning import Objective, Settings
 from erc_kedro.tuning.worker import MakeObjective, Ready, Tried, Unusable, make, try_settings
+from erc_kedro.tuning.worker_process import Died, WorkerProcess
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _MOST_FAILED_STARTS = 3
 _SECONDS_TO_END = 5.0
-
-
-@dataclass(frozen=True)
-class Died:
-    """A worker ended in the middle of a trial."""
-
-    how: str
 
 
 class _Woken:
@@ -124,9 +111,9 @@ class Processes:
     def __init__(self, make_objective: MakeObjective, devices: Sequence[str | None]) -> None:
         self._pickled = pickle.dumps(make_objective)
         self._devices = list(devices)
-        self._arrived: SimpleQueue[tuple[_Process, object]] = SimpleQueue()
+        self._arrived: SimpleQueue[tuple[WorkerProcess, object]] = SimpleQueue()
         self._failed_starts = 0
-        self._processes: list[_Process] = []
+        self._processes: list[WorkerProcess] = []
         for number in range(len(self._devices)):
             self._processes.append(self._start(number))
 
@@ -202,10 +189,10 @@ class Processes:
                 process.popen.wait()
             process.reader.join()
 
-    def _start(self, number: int) -> "_Process":
-        return _Process(number, self._devices[number], self._pickled, self._arrived)
+    def _start(self, number: int) -> "WorkerProcess":
+        return WorkerProcess(number, self._devices[number], self._pickled, self._arrived)
 
-    def _replace(self, dead: "_Process", died: Died) -> None:
+    def _replace(self, dead: "WorkerProcess", died: Died) -> None:
         if not dead.ready:
             self._failed_starts += 1
         if self._failed_starts >= _MOST_FAILED_STARTS:
@@ -215,73 +202,6 @@ class Processes:
                 remedy="what they said stands above; fewer workers need less memory",
             )
         self._processes[dead.number] = self._start(dead.number)
-
-
-class _Process:
-    """One worker process, and a thread that reads what it sends."""
-
-    def __init__(
-        self,
-        number: int,
-        device: str | None,
-        pickled: bytes,
-        arrived: "SimpleQueue[tuple[_Process, object]]",
-    ) -> None:
-        self.number, self.ready, self.busy = number, False, False
-        self.popen = subprocess.Popen(
-            [sys.executable, "-m", "erc_kedro.tuning.worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=_environment(device),
-            start_new_session=True,  # Ctrl-C is the search's to hear
-        )
-        self.reader = Thread(target=self._read, args=(arrived,), daemon=True)
-        self.reader.start()
-        self.send(pickled)
-
-    def send(self, message: object) -> None:
-        """Send a message; one to a dead process is lost, which its reader tells."""
-        assert self.popen.stdin is not None
-        with suppress(OSError, ValueError):  # ended, or hung up on by its reader
-            self.popen.stdin.write(pickle.dumps(message))
-            self.popen.stdin.flush()
-
-    def hang_up(self) -> None:
-        """Let the process see that nothing comes any more."""
-        assert self.popen.stdin is not None
-        with suppress(OSError):
-            self.popen.stdin.close()
-
-    def _read(self, arrived: "SimpleQueue[tuple[_Process, object]]") -> None:
-        assert self.popen.stdout is not None
-        with self.popen.stdout as stdout, suppress(Exception):  # cut short in a message
-            while True:
-                arrived.put((self, pickle.load(stdout)))
-        try:
-            code = self.popen.wait(_SECONDS_TO_END)
-        except subprocess.TimeoutExpired:  # whatever it does without its pipe, nobody hears
-            self.popen.kill()
-            code = self.popen.wait()
-        arrived.put((self, Died(_how(code))))
-        self.hang_up()
-
-
-def _environment(device: str | None) -> dict[str, str]:
-    """Return a worker's environment: one thread, its device, modules from where they are here."""
-    own = dict.fromkeys(_THREADS, "1")
-    own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
-    own["TOKENIZERS_PARALLELISM"] = "false"
-    if device is not None:
-        own["CUDA_VISIBLE_DEVICES"] = device
-    return os.environ | own
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"exit code {code}"
-    with suppress(ValueError):
-        return f"signal {-code}, {Signals(-code).name}"
-    return f"signal {-code}"
 
 
 def _unusable(message: Unusable) -> Exception:
