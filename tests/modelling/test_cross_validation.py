@@ -164,6 +164,17 @@ class TestScore:
         with pytest.raises(FloatingPointError, match="loss is not a finite number"):
             validation(features).score(ZERO, settings(learning_rate=1e30, clip_norm=1e30))
 
+    def test_the_fine_tuned_encoder_is_scored_too(self, tiny_bert: Path) -> None:
+        finetuned = TRAINING.finetuned.model_copy(
+            update={"encoder": str(tiny_bert), "steps": 3, "step_scaling": 0.0, "max_tokens": 16}
+        )
+        chosen = settings().model_copy(update={"classifier": "finetuned", "finetuned": finetuned})
+        own = validation({"path": None, "width": 0}, folds=2, seeds=[7])
+        recipe = Recipe(extra="synthetic", strategy="balanced", ratio=0.3)
+        outcome = own.score(recipe, chosen)
+        assert all(0 <= value <= 1 for value in outcome.values)
+        assert own.score(recipe, chosen) == outcome
+
     def test_folds_are_made_once_and_features_opened_once(
         self, features: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
