@@ -24,7 +24,7 @@ class Server:
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="erc_kedro_postgresql_"))
-        self._databases = 0
+        self._schemas = 0
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -46,21 +46,18 @@ class Server:
         self._control("stop", "-m", "fast")
 
     def new_database(self) -> str:
-        """Return the URL of an empty database."""
+        """Return the URL of what looks like an empty database: a schema, which takes less time."""
         import psycopg
 
-        self._databases += 1
-        name = f"test_{self._databases}"
-        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
-            connection.execute(f"create database {name}")
-        return self._url(name)
+        self._schemas += 1
+        url = f"postgresql://tester:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(f"create schema test_{self._schemas}")
+        return f"{url}?options=-csearch_path%3Dtest_{self._schemas}"
 
     def close(self) -> None:
         self._control("stop", "-m", "immediate")
         shutil.rmtree(self._folder)
-
-    def _url(self, database: str) -> str:
-        return f"postgresql://tester:{PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def _control(self, *arguments: str) -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", *arguments)

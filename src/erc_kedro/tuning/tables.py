@@ -3,25 +3,27 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from optuna.trial import TrialState
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.tuning import marks
 
 if TYPE_CHECKING:
+    import pandas as pd
     from optuna.trial import FrozenTrial
 
     from erc_kedro.tuning.study import Study
 
 
-def trial_table(study: "Study") -> pd.DataFrame:
+def trial_table(study: "Study") -> "pd.DataFrame":
     """Return the finished trials, by number.
 
     Returns:
         One row per trial: number, state ("COMPLETE" or "FAIL"), one column per dimension and one
         per objective (missing where there is no value), seconds, reason, tracked_as.
     """
+    import pandas as pd
+
     rows = []
     for trial in study.trials():
         if not trial.state.is_finished():
