@@ -7,12 +7,14 @@ import pytest
 import yaml
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.io import DatasetError
 
 from erc_kedro.core.experiment import ARMS, ExperimentParameters
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.corpora import CORPORA
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from erc_kedro.pipelines.training.parameters import TrainingParameters
+from erc_kedro.pipelines.tuning.parameters import TuningParameters
 from erc_kedro.pipelines.validation.nodes import REFUSED_ROWS
 from tests.conftest import ROOT, Project
 
@@ -25,7 +27,7 @@ def test_every_parameter_file_opens_with_the_command_that_uses_it(path: Path) ->
     assert first.startswith("# kedro run ")
 
 
-@pytest.mark.parametrize("env", ["base", "test", "gpu"])
+@pytest.mark.parametrize("env", ["base", "test", "gpu", "cluster"])
 def test_every_environment_gives_valid_parameters(new_project: Project, env: str) -> None:
     bootstrap_project(new_project.path)
     with KedroSession.create(new_project.path, env=env) as session:
@@ -35,6 +37,7 @@ def test_every_environment_gives_valid_parameters(new_project: Project, env: str
         assert isinstance(own["experiment"], ExperimentParameters)
         assert isinstance(own["training"], TrainingParameters)
         assert isinstance(own["generation"], GenerationParameters)
+        assert isinstance(own["tuning"], TuningParameters)
         assert all(isinstance(own[arm], Recipe) for arm in ARMS)
         assert own["training"].classifier == ("finetuned" if env == "gpu" else "contextual")
         assert tuple(own["generation"].definitions) == corpus.label_set.emotions
@@ -54,6 +57,38 @@ def test_the_defaults_are_those_that_the_documentation_names() -> None:
         "ratio": None,
         "loss_weight": 0.1,
     }
+
+
+def test_the_default_space_is_the_one_that_the_documentation_names() -> None:
+    tuning = yaml.safe_load((ROOT / "conf/base/parameters_tuning.yml").read_text())["meld"][
+        "tuning"
+    ]
+    parameters = TuningParameters(**tuning)
+    assert list(parameters.dimensions) == [
+        "loss_weight", "ratio", "strategy", "training.objective.prior_correction",
+    ]  # fmt: skip
+    assert parameters.objectives == ("weighted_f1", "macro_f1")
+    assert not set(parameters.seeds) & set(parameters.check_seeds)
+    assert TuningParameters(**parameters.model_dump()) == parameters
+    less = TuningParameters(**tuning | {"space": tuning["space"] | {"loss_weight": None}})
+    assert "loss_weight" not in less.dimensions
+    assert less.study_name("x") != parameters.study_name("x") != parameters.study_name("y")
+
+
+def test_the_cluster_keeps_studies_in_a_database_whose_address_is_secret(
+    new_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def storage() -> Any:
+        bootstrap_project(new_project.path)
+        with KedroSession.create(new_project.path, env="cluster") as session:
+            return session.load_context().catalog.load("study_storage")
+
+    monkeypatch.setenv("ERC_STUDY_URL", "postgresql://ann:s3cret-word@db:5432/studies")
+    assert str(storage()) == "postgresql://db:5432/studies"
+    assert "s3cret" not in repr(storage())
+    monkeypatch.delenv("ERC_STUDY_URL")
+    with pytest.raises(DatasetError, match="ERC_STUDY_URL"):
+        storage()
 
 
 def test_the_gate_names_the_place_where_the_catalog_keeps_refused_rows() -> None:

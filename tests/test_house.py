@@ -20,13 +20,14 @@ from tests.conftest import ROOT
 PIPELINES = register_pipelines()
 AUGMENT = PIPELINES["augment_meld"]
 RELEASE = PIPELINES["release_meld"]
-NODES = {node.name: node for node in (*AUGMENT.nodes, *RELEASE.nodes)}
+TUNE = PIPELINES["tune_meld"]
+NODES = {node.name: node for node in (*AUGMENT.nodes, *RELEASE.nodes, *TUNE.nodes)}
 HEAVY = ("torch", "transformers", "great_expectations", "optuna", "sklearn", "matplotlib")
 
 
 def test_every_corpus_has_the_same_pipelines() -> None:
     for corpus in CORPORA:
-        for verb in ("prepare", "generate", "augment", "release"):
+        for verb in ("prepare", "generate", "augment", "release", "tune"):
             assert f"{verb}_{corpus}" in PIPELINES
     assert {n.name for n in PIPELINES["__default__"].nodes} == {n.name for n in AUGMENT.nodes}
 
@@ -45,6 +46,27 @@ def test_a_release_reads_real_test_labels_only_as_scores() -> None:
     assert facts == {"meld.validation.check_corpus"}
     [measure] = [n for n in RELEASE.nodes if n.name == "meld.release.measure_release"]
     assert "meld.validation_gate" in measure.inputs
+
+
+def test_tuning_sees_nothing_of_test() -> None:
+    readers = {n.name for n in TUNE.nodes if "meld.test_dialogues" in n.inputs}
+    assert not readers
+    of_texts = {n.name for n in TUNE.nodes if "meld.held_out_texts" in n.inputs}
+    assert of_texts == {  # leak checks
+        "meld.generation.write_dialogues",
+        "meld.validation.check_corpus",
+        "meld.validation.validate",
+    }
+    facts = {n.name for n in TUNE.nodes if "meld.corpus_facts" in n.inputs}
+    assert facts == {"meld.validation.check_corpus"}
+    own = TUNE.only_nodes_with_namespaces(["meld.tuning"])
+    given = {n.rsplit(".", 1)[-1] for n in own.inputs() if not n.startswith("params:")}
+    assert given == {
+        "train_dialogues", "dev_dialogues", "synthetic_dialogues", "validation_gate",
+        "tuning_features", "corpus_card", "study_storage",
+    }  # fmt: skip
+    of_dev = {n.name for n in TUNE.nodes if "meld.dev_dialogues" in n.inputs}
+    assert of_dev == {"meld.encoding.collect_tuning_texts", "meld.tuning.check_on_dev"}
 
 
 def test_label_counts_of_test_go_to_reports_alone() -> None:
@@ -114,7 +136,7 @@ def layers() -> dict[str, str]:
     for path in (ROOT / "conf/base").glob("catalog*.yml"):
         entries |= yaml.safe_load(path.read_text())
     found = {}
-    for name in {*datasets(AUGMENT), *datasets(RELEASE)}:
+    for name in {*datasets(AUGMENT), *datasets(RELEASE), *datasets(TUNE)}:
         matching = [key for key in entries if matches(key, name)]
         assert matching, f"{name} has no catalog entry: it would not outlive the run"
         best = max(matching, key=lambda key: len(re.sub(r"\{\w+\}", "", key)))
@@ -126,17 +148,23 @@ def test_every_dataset_is_in_the_catalog_with_a_layer(layers: dict[str, str]) ->
     assert all(layers.values())
 
 
-@pytest.mark.parametrize("flow", [AUGMENT, RELEASE], ids=["augment", "release"])
+@pytest.mark.parametrize("flow", [AUGMENT, RELEASE, TUNE], ids=["augment", "release", "tune"])
 def test_what_enters_from_outside_is_known_and_shown_as_raw(
     layers: dict[str, str], flow: Pipeline
 ) -> None:
     given = [name for name in flow.inputs() if not name.startswith("params:")]
-    only_released = {"second_labels"} if flow is AUGMENT else set()
-    assert {name.rsplit(".", maxsplit=1)[-1] for name in given} == FROM_OUTSIDE - only_released
+    kinds = {name.rsplit(".", maxsplit=1)[-1] for name in given}
+    if flow is TUNE:
+        outside = {"raw", "other_corpora", "language_model", "feature_store", "study_storage"}
+    elif flow is AUGMENT:
+        outside = FROM_OUTSIDE - {"second_labels"}
+    else:
+        outside = FROM_OUTSIDE
+    assert kinds == outside
     assert {layers[name] for name in given} == {"raw"}
 
 
-@pytest.mark.parametrize("flow", [AUGMENT, RELEASE], ids=["augment", "release"])
+@pytest.mark.parametrize("flow", [AUGMENT, RELEASE, TUNE], ids=["augment", "release", "tune"])
 def test_layers_do_not_run_in_a_circle_or_kedro_viz_shows_none(
     layers: dict[str, str], flow: Pipeline
 ) -> None:

@@ -18,6 +18,7 @@ from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
 from erc_kedro.pipelines.release.parameters import ReleaseParameters
 from erc_kedro.pipelines.training.parameters import TrainingParameters
+from erc_kedro.pipelines.tuning.parameters import TuningParameters
 from erc_kedro.pipelines.validation.parameters import ValidationParameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,7 @@ GROUPS: Mapping[str, Group] = {
     "encoding": Group(EncodingParameters, "augment", "encoding.max_tokens=64"),
     "experiment": Group(ExperimentParameters, "augment", "experiment.real_fraction=0.1"),
     "training": Group(TrainingParameters, "augment", "training.contextual.steps=200"),
+    "tuning": Group(TuningParameters, "tune", "tuning.trials=60"),
     "release": Group(ReleaseParameters, "release", "release.licence=cc-by-sa-4.0"),
 }
 RECIPES = Group(Recipe, "augment", "augmented.ratio=0.2")
@@ -202,6 +204,8 @@ def _type(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
         return _type(root["$defs"][schema["$ref"].rsplit("/", maxsplit=1)[-1]], root)
     if "anyOf" in schema:
         return " or ".join(_type(part, root) for part in schema["anyOf"])
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema["type"] == "object" and "properties" in schema:

@@ -15,8 +15,11 @@ from erc_kedro.pipelines import (
     release,
     reporting,
     training,
+    tuning,
     validation,
 )
+
+_SHARED_BY_CORPORA = {"feature_store", "study_storage"}
 
 _SHARED_BY_ARMS = {
     "real_train",
@@ -43,10 +46,11 @@ def register_pipelines() -> dict[str, Pipeline]:
             "generate": generate,
             "augment": augment,
             "release": generate + release_pipeline(),
+            "tune": generate + encoding.create_tuning_pipeline() + tuning.create_pipeline(),
         }
         for verb, flow in flows.items():
             registered[f"{verb}_{corpus}"] = Pipeline(
-                flow, namespace=corpus, inputs=flow.inputs() & {"feature_store"}
+                flow, namespace=corpus, inputs=flow.inputs() & _SHARED_BY_CORPORA
             )
     return registered | {"__default__": registered[f"augment_{next(iter(CORPORA))}"]}
 

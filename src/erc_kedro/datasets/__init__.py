@@ -6,6 +6,7 @@ from erc_kedro.datasets.language_model import LanguageModelDataset
 from erc_kedro.datasets.raw_corpus import OtherCorporaDataset, RawCorpusDataset
 from erc_kedro.datasets.second_labels import SecondLabelsDataset
 from erc_kedro.datasets.stores import ClassifierStoreDataset, FeatureStoreDataset
+from erc_kedro.datasets.study_storage import StudyStorageDataset
 from erc_kedro.datasets.whole_files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "ParquetDataset",
     "RawCorpusDataset",
     "SecondLabelsDataset",
+    "StudyStorageDataset",
     "TextDataset",
 ]

@@ -18,6 +18,7 @@ from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.core.progress import show_on
 from erc_kedro.core.wording import interval, over_seeds, p_text, plain, points, with_spread
 from erc_kedro.hooks.namespaces import arm_of, corpus_of, stage_of
+from erc_kedro.hooks.provenance import tuned_command
 from erc_kedro.screen import choose_display, in_stage, take_over
 
 logger = logging.getLogger(__name__)
@@ -88,13 +89,15 @@ class OnScreen:
             _print_table(catalog.load(f"{corpus}.result_table"), comparison)
         else:
             _say_scores(pipeline, catalog)
+        if f"{corpus}.tuning_summary" in pipeline.all_outputs():
+            _say_proposal(catalog.load(f"{corpus}.tuning_summary"), run_params)
         if f"{corpus}.preview" in pipeline.all_outputs():
             print(catalog.load(f"{corpus}.preview"))
         _say_what_is_older(corpus, pipeline, catalog)
-        for name in ("report", "release"):
+        for name in ("report", "release", "tuning_report"):
             if f"{corpus}.{name}" in pipeline.all_outputs():
                 path = Path(str(getattr(catalog.get(f"{corpus}.{name}"), "_filepath", "")))
-                logger.info("%s: %s", name.capitalize(), os.path.relpath(path))
+                logger.info("%s: %s", name.replace("_", " ").capitalize(), os.path.relpath(path))
         parts = ", ".join(
             f"{stage} {took:.0f} s" for stage, took in self._took.items() if took >= _WORTH_A_WORD
         )
@@ -121,6 +124,13 @@ def _say_scores(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         weighted, macro = (100 * metrics[metric]["mean"] for metric in HEADLINE)
         arm = name.removesuffix(".metrics")
         logger.info("%s: weighted F1 %.1f, macro F1 %.1f", arm, weighted, macro)
+
+
+def _say_proposal(summary: dict[str, Any], run_params: dict[str, Any]) -> None:
+    """Print what a search proposes, and last the command that uses it."""
+    for sentence in summary["proposal"]["sentences"]:
+        print(sentence)
+    print(f"\n{tuned_command(summary, run_params)}\n")
 
 
 def _say_what_is_older(corpus: str, pipeline: Pipeline, catalog: CatalogProtocol) -> None:

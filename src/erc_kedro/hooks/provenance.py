@@ -1,5 +1,6 @@
 """How the results at hand came about: kept beside them, also where they were made in parts."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from kedro.io import CatalogProtocol
@@ -35,6 +36,28 @@ def how_to_repeat(corpus: str, run_params: dict[str, Any], pipeline: Pipeline) -
     if is_whole(corpus, pipeline):
         return f"{where}To repeat it:\n\n    {repeat_command(run_params, corpus)}"
     return f"{where}Made in parts; the last one:\n\n    {command_line(run_params)}"
+
+
+def tuned_command(summary: Mapping[str, Any], run_params: Mapping[str, Any]) -> str:
+    """Return the command of the experiment with the recipe that a search proposes.
+
+    Args:
+        summary: As tuning's `propose_recipe` returns it.
+        run_params: Of the search, as Kedro gives them: its environment and those of its --params
+            that are not about tuning hold for the experiment too.
+    """
+    corpus = summary["corpus"]
+    params = flatten(run_params.get("runtime_params") or {})
+    own = {key: v for key, v in params.items() if not key.startswith(f"{corpus}.tuning.")}
+    own |= flatten({corpus: summary["proposal"]["values"]})
+    command = command_line(
+        {
+            "pipeline_names": [f"augment_{corpus}"],
+            "env": run_params.get("env"),
+            "runtime_params": own,
+        }
+    )
+    return command.replace("--pipelines=", "--pipeline=", 1)
 
 
 def write_provenance(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from erc_kedro.core.experiment import AUGMENTED
 from erc_kedro.core.prompts import load_template
 from erc_kedro.tracking.lineage import dataset_input
 from erc_kedro.tracking.runs import (
@@ -111,6 +112,27 @@ def _release_measures(runs: ExperimentRuns, run_id: str, measures: dict[str, Any
     runs.log_json(run_id, measures, "release/measures.json")
 
 
+def _trials(runs: ExperimentRuns, run_id: str, trials: pd.DataFrame) -> None:
+    runs.log_table(run_id, trials.astype(object).where(trials.notna(), None), "trials.json")
+
+
+def _tuning_summary(runs: ExperimentRuns, run_id: str, summary: dict[str, Any]) -> None:
+    runs.log_json(run_id, summary, "tuning/tuning_summary.json")
+
+
+def _tuned_recipe(runs: ExperimentRuns, run_id: str, text: str) -> None:
+    runs.log_text(run_id, text, "tuning/tuned_recipe.yml")
+
+
+def _tuning_figures(runs: ExperimentRuns, run_id: str, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        runs.log_bytes(run_id, content, f"figures/{name}")
+
+
+def _tuning_report(runs: ExperimentRuns, run_id: str, page: str) -> None:
+    runs.log_text(run_id, page, "tuning_report.html")
+
+
 def _figure(runs: ExperimentRuns, run_id: str, figure: "Figure", name: str) -> None:
     from erc_kedro.reporting.images import png_of, svg_of
 
@@ -133,6 +155,11 @@ RECORDS: Mapping[str, Record] = {
     "report": _report,
     "result_table": _result_table,
     "training_history": _training_history,
+    "trials": _trials,
+    "tuned_recipe": _tuned_recipe,
+    "tuning_figures": _tuning_figures,
+    "tuning_report": _tuning_report,
+    "tuning_summary": _tuning_summary,
     "validation_report": _validation_report,
 }
 """By the last part of the dataset's name; most datasets need no entry: the catalog keeps them."""
@@ -165,6 +192,23 @@ def record(runs: ExperimentRuns, run_id: str, name: str, value: Any, source: str
         runs.log_inputs(run_id, [entry])
     elif kind.endswith("_figure"):
         _figure(runs, run_id, value, kind.removesuffix("_figure"))
+
+
+MODEL_PARTS = {"classifiers", "features", "training", "corpus_card"}
+"""What an arm's model is made of, by the last part of the dataset's name."""
+
+
+def record_model(run_id: str, arm: str, parts: dict[str, Any], *, registers: bool) -> None:
+    """Log an arm's classifiers as one model, if all its parts are there."""
+    if parts.keys() < MODEL_PARTS:
+        return
+    from erc_kedro.serving.log import log_classifier
+
+    card = parts["corpus_card"]
+    official = card["corpus_source"] == "official"
+    name = card["corpus"] if official else f"{card['corpus']}-{card['corpus_source']}"
+    registered = name if registers and arm == AUGMENTED else None
+    log_classifier(run_id, **parts, arm=arm, registered_name=registered)
 
 
 _SHARED_PARAMETERS = (

@@ -16,17 +16,18 @@ from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.experiment import AUGMENTED
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import tell
 from erc_kedro.hooks.configuration import plain, rendered, secrets_of, with_local_store
 from erc_kedro.hooks.namespaces import arm_of, corpus_of
-from erc_kedro.hooks.provenance import how_to_repeat, write_provenance
-from erc_kedro.hooks.records import record, shared_parameters
+from erc_kedro.hooks.provenance import how_to_repeat, tuned_command, write_provenance
+from erc_kedro.hooks.records import MODEL_PARTS, record, record_model, shared_parameters
+from erc_kedro.pipelines.tuning.parameters import objectives_of
 from erc_kedro.tracking.processes import PROCESS, mark_killed, this_process
 from erc_kedro.tracking.provenance import changed_parameters, provenance_tags
 from erc_kedro.tracking.runs import ExperimentRuns
 from erc_kedro.tracking.secrets import Secrets
+from erc_kedro.tracking.trials import TrialRuns, describe_search
 
 logger = logging.getLogger(__name__)
 for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when imported
@@ -36,8 +37,6 @@ _MONITOR_SECONDS = 5.0
 
 _UNTOLD = (MlflowException, OSError, UserError)
 """What keeps MLflow from being told something, and is no fault of the run."""
-
-_MODEL_PARTS = {"classifiers", "features", "training", "corpus_card"}
 
 
 class ExperimentTracking(MlflowHook):
@@ -50,6 +49,7 @@ class ExperimentTracking(MlflowHook):
     def __init__(self) -> None:
         super().__init__()
         self._runs: ExperimentRuns | None = None
+        self._trials: TrialRuns | None = None
         self._monitor: SystemMetricsMonitor | None = None
         self._left: dict[str, set[str]] = {}
         self._trained: dict[str, dict[str, Any]] = {}
@@ -135,6 +135,9 @@ class ExperimentTracking(MlflowHook):
         self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=_MONITOR_SECONDS)
         self._monitor.start()
         tell(runs.log_progress)
+        self._run_params = run_params
+        if tuning := values.get(f"{corpus}.tuning"):
+            self._trials = TrialRuns(runs, objectives_of(tuning["objective"]))
 
     @hook_impl
     def before_node_run(
@@ -181,34 +184,24 @@ class ExperimentTracking(MlflowHook):
             record(self._runs, run_id, name, value, str(source))
             if name.endswith(".comparison"):
                 self._runs.describe(value, self._how)
+            if name.endswith(".tuning_summary"):
+                describe_search(self._runs, value, tuned_command(value, self._run_params))
 
     def _after_arms_node(self, arm: str, node: str, seen: dict[str, Any], run_id: str) -> None:
         assert self._runs is not None
         kept = self._trained.setdefault(arm, {})
         for name, value in seen.items():
-            if (kind := name.rsplit(".", maxsplit=1)[-1]) in _MODEL_PARTS:
+            if (kind := name.rsplit(".", maxsplit=1)[-1]) in MODEL_PARTS:
                 kept[kind] = value
         self._left[arm].discard(node)
         if self._left[arm]:
             return
         try:
-            self._log_model(arm, run_id, self._trained.pop(arm))
+            record_model(run_id, arm, self._trained.pop(arm), registers=self._registers)
         except _UNTOLD:
             self._runs.end(arm)
             raise
         self._runs.end(arm)
-
-    def _log_model(self, arm: str, run_id: str, parts: dict[str, Any]) -> None:
-        """Log the arm's classifiers as one model, if this run trained or kept them."""
-        if parts.keys() < _MODEL_PARTS:
-            return
-        from erc_kedro.serving.log import log_classifier
-
-        card = parts["corpus_card"]
-        official = card["corpus_source"] == "official"
-        name = card["corpus"] if official else f"{card['corpus']}-{card['corpus_source']}"
-        registered = name if self._registers and arm == AUGMENTED else None
-        log_classifier(run_id, **parts, arm=arm, registered_name=registered)
 
     @hook_impl
     def on_pipeline_error(
@@ -234,14 +227,21 @@ class ExperimentTracking(MlflowHook):
 
     def _stop(self) -> None:
         tell(None)
+        self._close_trials()
         if self._monitor is not None:
             self._monitor.finish()
         self._monitor = self._runs = None
+
+    def _close_trials(self, *how: str) -> None:
+        if self._trials is not None:
+            self._trials.close(*how)
+        self._trials = None
 
     def _end_interrupted(self) -> None:
         """End as KILLED what a stop from the keyboard left open; no hook is told of one."""
         if self._runs is not None:
             logger.info("Stopped. What is done is kept: the same command goes on from there.")
+            self._close_trials("KILLED", "stopped from the keyboard")
             self._runs.fail_open(KeyboardInterrupt("stopped from the keyboard"), "KILLED")
             self._stop()
             mlflow.end_run("KILLED")

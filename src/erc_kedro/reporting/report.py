@@ -73,7 +73,7 @@ def render_report(
     train_counts = train_dialogues["emotion"].value_counts()
     rare = summaries.rare_emotions({label: int(train_counts.get(label, 0)) for label in labels})
     steps = {arm: int(history["step"].max()) for arm, history in histories.items() if len(history)}
-    return _template().render(
+    return open_template("report.html.jinja").render(
         corpus=corpus_card["corpus"],
         is_sample=corpus_card["corpus_source"] == "sample",
         digest=corpus_card["digest"],
@@ -117,7 +117,8 @@ def _provenance(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 @cache
-def _template() -> Any:
+def open_template(name: str) -> Any:
+    """Return a template of a page; every value that it shows is escaped and made visible."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -127,7 +128,7 @@ def _template() -> Any:
         finalize=_harmless,  # every value that the page shows goes through it
     )
     environment.filters["visible"] = visible
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def _harmless(value: Any) -> Any:

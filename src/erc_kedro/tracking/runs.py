@@ -77,21 +77,28 @@ class ExperimentRuns:
     def child(self, arm: str) -> str:
         """Return the run id of an arm, whose run is started at the first call."""
         if arm not in self._children:
-            tags = self._tags | {
-                "mlflow.parentRunId": self.parent_id,
-                "mlflow.user": self._parent.user_id,
-                "arm": arm,
-            }
-            run = self._client.create_run(
-                self._parent.experiment_id, tags=tags, run_name=f"{arm} {self._name}".strip()
-            )
-            self._children[arm] = run.info.run_id
+            self._children[arm] = self.start_child(arm, {"arm": arm})
             self._open.add(arm)
         return self._children[arm]
 
+    def start_child(self, name: str, tags: Mapping[str, str], at: int | None = None) -> str:
+        """Start a child run (at a time, in milliseconds since 1970); return its id."""
+        own = {"mlflow.parentRunId": self.parent_id, "mlflow.user": self._parent.user_id}
+        run = self._client.create_run(
+            self._parent.experiment_id,
+            start_time=at,
+            tags={**self._tags, **own, **tags},
+            run_name=f"{name} {self._name}".strip(),
+        )
+        return str(run.info.run_id)
+
+    def end_run(self, run_id: str, status: str, at: int | None = None) -> None:
+        """End a run (at a time, in milliseconds since 1970)."""
+        self._client.set_terminated(run_id, status, at)
+
     def end(self, arm: str, status: str = "FINISHED") -> None:
         """End an arm's run."""
-        self._client.set_terminated(self._children[arm], status)
+        self.end_run(self._children[arm], status)
         self._open.discard(arm)
 
     def fail_open(self, error: BaseException, status: str = "FAILED") -> None:
@@ -129,10 +136,14 @@ class ExperimentRuns:
 
     def log_progress(self, numbers: Mapping[str, float], step: int) -> None:
         """Log numbers of work under way to the parent, if MLflow can take them now."""
-        now = int(time.time() * 1000)
-        metrics = [Metric(key, value, now, step) for key, value in numbers.items()]
         with suppress(MlflowException, OSError):
-            self._client.log_batch(self.parent_id, metrics=metrics)
+            self.log_at(self.parent_id, numbers, step)
+
+    def log_at(self, run_id: str, values: Mapping[str, float], step: int) -> None:
+        """Log values at a step."""
+        now = int(time.time() * 1000)
+        metrics = [Metric(key, value, now, step) for key, value in values.items()]
+        self._client.log_batch(run_id, metrics=metrics)
 
     def log_json(self, run_id: str, value: Any, name: str) -> None:
         """Log a plain value as a JSON artifact."""
@@ -195,8 +206,7 @@ def arm_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
 
     Returns:
         test_<metric> and test_<metric>_std, mean and standard deviation over the seeds (if there
-        are several), and
-        test_<metric>_ensemble of the seeds' mean probabilities; fractions of 1.
+        are several), and test_<metric>_ensemble of the seeds' mean probabilities; fractions of 1.
     """
     named: dict[str, float] = {}
     for name, values in metrics["metrics"].items():

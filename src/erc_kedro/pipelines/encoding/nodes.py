@@ -31,7 +31,23 @@ def collect_texts(
     """
     used = {recipe.strategy for recipe in recipes.values() if recipe.extra == "synthetic"}
     wanted = synthetic_dialogues["strategy"].isin(used) | ("all" in used)
-    tables = (train_dialogues, held_out_texts, synthetic_dialogues[wanted])
+    return _distinct(train_dialogues, held_out_texts, synthetic_dialogues[wanted])
+
+
+def collect_tuning_texts(
+    train_dialogues: pd.DataFrame,
+    dev_dialogues: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+) -> pd.DataFrame:
+    """Collect the texts that tuning may train on or predict: none of test.
+
+    Returns:
+        The distinct texts, sorted, in one column `text`.
+    """
+    return _distinct(train_dialogues, dev_dialogues, synthetic_dialogues)
+
+
+def _distinct(*tables: pd.DataFrame) -> pd.DataFrame:
     texts = pd.concat([table["text"] for table in tables]).drop_duplicates().sort_values()
     return texts.to_frame().reset_index(drop=True)
 

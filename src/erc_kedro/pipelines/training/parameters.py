@@ -2,6 +2,5 @@
 
 from erc_kedro.modelling.settings import ClassifierSettings
 
-
-class TrainingParameters(ClassifierSettings):
-    """Which classifier is trained, and how: see `modelling.settings.ClassifierSettings`."""
+TrainingParameters = ClassifierSettings
+"""Which classifier is trained, and how; tuning reads the same group."""

@@ -1,0 +1,125 @@
+"""Where a search is done: how many workers, on which GPUs, and with which settings of the study."""
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from erc_kedro.core.tuning import Dimension, Outcome, Settings, TrialListener
+from erc_kedro.modelling.recipe_space import RecipeSpace
+from erc_kedro.modelling.settings import ClassifierSettings
+
+if TYPE_CHECKING:
+    from erc_kedro.tuning import Study, StudyStorage
+
+
+def workplaces(
+    workers: int | Literal["auto"], training: ClassifierSettings
+) -> tuple[list[str | None], ClassifierSettings]:
+    """Return what each worker process sees as CUDA_VISIBLE_DEVICES, and the settings for them.
+
+    On a CPU that is None for each; GPUs are shared out in turns. A worker sees its GPU as the only
+    one, so a numbered device becomes plain "cuda".
+
+    Args:
+        workers: How many; "auto" is one per usable core, or one per GPU.
+        training: The classifier settings, for their device.
+    """
+    from erc_kedro.modelling.encoders import choose_device
+    from erc_kedro.modelling.threads import usable_cores
+
+    device = choose_device(training.device, "training.device")
+    if device.type != "cuda":
+        n = usable_cores() if workers == "auto" else workers
+        return [None] * n, training
+    import torch
+
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
+        str(number) for number in range(torch.cuda.device_count())
+    )
+    gpus = [name.strip() for name in visible.split(",")]
+    if device.index is not None:
+        gpus = [gpus[device.index]]
+    n = len(gpus) if workers == "auto" else workers
+    seen: list[str | None] = [gpus[number % len(gpus)] for number in range(n)]
+    return seen, training.model_copy(update={"device": "cuda"}) if n else training
+
+
+def open_again(storage: "StudyStorage", opened: Mapping[str, Any]) -> "Study":
+    """Open the study that a search was done in, by what its summary says of it."""
+    from erc_kedro.tuning import open_study
+
+    space = {name: Dimension(**own) for name, own in opened["space"].items()}
+    return open_study(
+        storage,
+        opened["name"],
+        space,
+        opened["objectives"],
+        opened["about"],
+        opened["first"],
+        opened["seed"],
+    )
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Return 16 hex digits for what is in a dialogue table."""
+    from erc_kedro.modelling.classifier_store import digest
+
+    columns = ["dialogue_id", "turn", "speaker", "text", "emotion"]
+    columns += ["strategy"] if "strategy" in table else []
+    return digest([table[name].tolist() for name in columns])
+
+
+def named_after(corpus_card: Mapping[str, Any]) -> str:
+    """Return what a study is named after: the corpus, or its sample."""
+    corpus, source = corpus_card["corpus"], corpus_card["corpus_source"]
+    return str(corpus) if source == "official" else f"{corpus}-{source}"
+
+
+def chosen_trials(study: "Study", space: RecipeSpace) -> dict[str, Any]:
+    """Return the best trial, and those of ratio 0 and of the default recipe (None if it failed)."""
+    from erc_kedro.tuning import baseline_trial, best_trial, trial_settings
+
+    default = space.first()[1]
+    complete = [trial for trial in study.trials() if trial.state.name == "COMPLETE"]
+    numbers = {
+        "best": best_trial(study),
+        "ratio_zero": baseline_trial(study),
+        "default": next((t.number for t in complete if dict(t.params) == default), None),
+    }
+    values = {trial.number: trial.values for trial in complete}
+    return {
+        what: None
+        if number is None
+        else {
+            "number": number,
+            "settings": space.in_effect(trial_settings(study, number)),
+            "values": dict(zip(study.objectives, values[number], strict=True)),
+        }
+        for what, number in numbers.items()
+    }
+
+
+class ToldInEffect:
+    """Tells a listener of trials by the recipe and the settings that are in effect."""
+
+    def __init__(self, listener: TrialListener, space: RecipeSpace) -> None:
+        self._listener, self._space = listener, space
+
+    def started(self, number: int, settings: Settings) -> str | None:
+        """Tell that a trial began."""
+        recipe, training = self._space.open(settings)
+        shown = recipe.in_effect() | dict(self._space.in_effect(settings))
+        return self._listener.started(number, shown | {"classifier": training.classifier})
+
+    def ended(
+        self,
+        number: int,
+        state: str,
+        outcome: Outcome | None,
+        reason: str | None,
+        seconds: float,
+    ) -> None:
+        """Tell how a trial ended."""
+        self._listener.ended(number, state, outcome, reason, seconds)

@@ -1,0 +1,171 @@
+"""Which names can be searched, and what settings come to."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.tuning import Dimension
+from erc_kedro.modelling.recipe_space import RecipeSpace, check_space, searchable
+from erc_kedro.modelling.settings import ClassifierSettings
+from tests.builders import table_of_lengths
+from tests.conftest import ROOT
+
+TRAINING = ClassifierSettings(
+    **yaml.safe_load((ROOT / "conf/base/parameters_training.yml").read_text())["meld"]["training"]
+)
+RATIO = Dimension(kind="float", low=0.0)
+STRATEGY = Dimension(kind="categorical", choices=("balanced", "faithful", "all"))
+TRAIN = table_of_lengths("real", [5] * 20)
+SYNTHETIC = pd.concat(
+    [
+        table_of_lengths("b", [4] * 10, source="synthetic").assign(strategy="balanced"),
+        table_of_lengths("f", [3] * 5, source="synthetic").assign(strategy="faithful"),
+    ],
+    ignore_index=True,
+)
+DEFAULT = Recipe(extra="synthetic", strategy="balanced", loss_weight=0.5)
+
+
+def number(low: float, high: float, kind: str = "float") -> Dimension:
+    return Dimension(kind=kind, low=low, high=high)  # type: ignore[arg-type]
+
+
+def choice(*choices: Any) -> Dimension:
+    return Dimension(kind="categorical", choices=choices)
+
+
+def made(reference: Recipe = DEFAULT, **space: Dimension) -> RecipeSpace:
+    named = {name.replace("__", "."): own for name, own in ({"ratio": RATIO} | space).items()}
+    return RecipeSpace.made_from(named, reference, TRAINING, TRAIN, SYNTHETIC)
+
+
+def test_everything_of_loss_and_classifier_can_be_searched_and_nothing_else() -> None:
+    names = searchable()
+    assert "training.objective.prior_correction" in names
+    assert "training.contextual.learning_rate" in names
+    assert "training.finetuned.dropout" in names
+    assert not {"training.device", "training.classifier", "real", "extra"} & names.keys()
+    assert not [name for name in searchable("contextual") if "finetuned" in name]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("raito", "ratio"),
+        ("prior_correction", "training.objective.prior_correction"),
+        ("training.contextual.learningrate", "training.contextual.learning_rate"),
+    ],
+)
+def test_an_unknown_name_is_refused_with_the_nearest(name: str, nearest: str) -> None:
+    with pytest.raises(UserError, match=nearest):
+        check_space({"ratio": RATIO, name: number(0, 1)})
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension"),
+    [
+        ("loss_weight", number(0, 1)),  # above 0
+        ("loss_weight", number(0.5, 2)),
+        ("training.objective.prior_correction", number(0, 1)),
+        ("training.contextual.input_dropout", number(0.1, 1.0)),  # below 1
+        ("training.contextual.kernel", number(3, 5, "int")),  # odd, and 4 would be tried
+        ("training.contextual.width", number(16, 64)),  # whole
+        ("training.finetuned.precision", choice("float32", "float16")),
+        ("strategy", choice("balanced", 3)),
+        ("loss_weight", Dimension(kind="float", low=0.1)),  # only of a ratio there is a most
+    ],
+)
+def test_values_that_their_group_would_refuse_are_refused(name: str, dimension: Dimension) -> None:
+    with pytest.raises(UserError, match=f"tuning.space.{name}"):
+        check_space({"ratio": RATIO, name: dimension})
+
+
+def test_good_dimensions_pass() -> None:
+    check_space(
+        {
+            "ratio": choice(0.0, 0.1),
+            "training.contextual.kernel": choice(1, 3, 5),
+            "training.contextual.learning_rate": Dimension(
+                kind="float", low=1e-4, high=1e-2, log=True
+            ),
+        }
+    )
+
+
+@pytest.mark.parametrize("space", [{}, {"ratio": number(0.1, 0.3)}, {"ratio": choice(0.2)}])
+def test_ratio_0_has_to_be_in_the_space(space: dict[str, Dimension]) -> None:
+    with pytest.raises(UserError, match="no ratio of 0"):
+        check_space(space)
+
+
+def test_settings_of_the_other_classifier_have_no_effect_and_are_refused() -> None:
+    with pytest.raises(UserError, match="no effect"):
+        made(training__finetuned__dropout=number(0, 0.5))
+
+
+def test_an_open_ratio_ends_at_the_most_that_a_strategy_in_the_space_has() -> None:
+    assert made().dimensions["ratio"].high == 0.4  # 40 of 100
+    assert made(strategy=STRATEGY).dimensions["ratio"].high == 0.55
+    assert made(strategy=choice("faithful", "balanced")).dimensions["ratio"].high == 0.4
+
+
+def test_a_ratio_beyond_its_strategy_is_capped_and_says_so() -> None:
+    space = made(strategy=STRATEGY)
+    settings = {"ratio": 0.5, "strategy": "faithful"}
+    assert space.in_effect(settings) == {"ratio": 0.15, "strategy": "faithful"}
+    assert space.open(settings)[0].ratio == 0.15
+    assert space.in_effect({"ratio": 0.5, "strategy": "all"})["ratio"] == 0.5
+
+
+def test_the_first_trials_are_ratio_0_and_the_default_recipe() -> None:
+    prior = choice(True, False)
+    space = made(strategy=STRATEGY, training__objective__prior_correction=prior)
+    zero, default = space.first()
+    assert default == {
+        "ratio": 0.4,  # every accepted dialogue of the default strategy
+        "strategy": "balanced",
+        "training.objective.prior_correction": True,
+    }
+    assert zero == default | {"ratio": 0.0}
+    recipe, training = space.open(default)
+    assert recipe == Recipe(extra="synthetic", strategy="balanced", ratio=0.4, loss_weight=0.5)
+    assert training == TRAINING
+
+
+def test_a_default_outside_the_space_is_refused() -> None:
+    with pytest.raises(UserError, match="default recipe is not in the space"):
+        made(loss_weight=number(0.6, 1.0))
+
+
+def test_a_strategy_without_dialogues_is_refused() -> None:
+    with pytest.raises(UserError, match="No accepted synthetic dialogue"):
+        made(strategy=choice("balanced", "rare"))
+
+
+def test_settings_reach_recipe_and_training_and_numbers_are_short() -> None:
+    space = made(
+        loss_weight=number(0.1, 1.0),
+        training__contextual__learning_rate=number(1e-4, 1e-2),
+        training__objective__class_weight_power=choice(0.0, 0.25),
+    )
+    settings = {
+        "ratio": 0.123456789,
+        "loss_weight": 0.33333333,
+        "training.contextual.learning_rate": 0.00123456789,
+        "training.objective.class_weight_power": 0.0,
+    }
+    recipe, training = space.open(settings)
+    assert (recipe.ratio, recipe.loss_weight) == (0.1235, 0.3333)
+    assert training.contextual.learning_rate == 0.001235
+    assert training.objective.class_weight_power == 0.0
+    assert training.contextual.width == TRAINING.contextual.width
+
+
+def test_a_short_number_stays_within_its_bounds() -> None:
+    space = made(loss_weight=number(0.12344, 0.98765))
+    assert space.in_effect({"ratio": 0.0, "loss_weight": 0.12344})["loss_weight"] == 0.12344
+    assert space.in_effect({"ratio": 0.0, "loss_weight": 0.98765})["loss_weight"] == 0.98765
