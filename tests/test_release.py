@@ -301,7 +301,10 @@ def test_a_planted_overlap_with_held_out_texts_stops_the_release(
     real = next(text for text in held_out["text"] if copy_key(text))
     planted = inputs["synthetic_dialogues"].copy()
     planted.loc[5, "text"] = real.upper()
-    arguments = (inputs["train_dialogues"], held_out, {}, FeatureStore(tmp_path), inputs["release"])
+    arguments = (
+        *(inputs["train_dialogues"], held_out, {}, pd.DataFrame()),
+        *(FeatureStore(tmp_path), inputs["release"]),
+    )
     with pytest.raises(UserError, match="nothing is released") as error:
         measure_release(planted, *arguments)
     assert planted.loc[5, "dialogue_id"] in str(error.value)
