@@ -195,6 +195,7 @@ class TestErrors:
         said = capsys.readouterr().err
         assert "Unknown corpus." in said
         assert "'nowhere'" in said
+        assert "what to do: name one of these" in said
         assert CORPUS in said
 
     def test_a_corpus_without_a_bank(
