@@ -1,4 +1,4 @@
-# make run | test | data | import | ui | viz | lint | docs | bench. Needs Python 3.11 (or 3.10 to 3.13) and make.
+# make run | test | data | import | release | card | ui | viz | lint | docs | bench. Needs Python 3.11 (or 3.10 to 3.13) and make.
 PYTHON ?= python3
 CORPUS ?= meld
 PIP_ARGS ?=
@@ -11,7 +11,7 @@ UI_PORT ?= 5000
 VIZ_PORT ?= 4141
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint data import ui viz docs bench
+.PHONY: help run test lint data import release card ui viz docs bench
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 8
@@ -43,6 +43,13 @@ data: $(INSTALLED)  ## official files of a corpus: make data CORPUS=meld [FROM=f
 
 import: $(INSTALLED)  ## dialogues of yours become a bank: make import CORPUS=meld FILE=data.json [MAPPING=mapping.yml], or OTHER=emorynlp
 	@$(BIN)/python -m erc_kedro.importing $(CORPUS) $(if $(OTHER),--other $(OTHER),$(if $(FILE),"$(FILE)")) $(if $(MAPPING),--mapping "$(MAPPING)")
+
+release: $(INSTALLED)  ## releases/CORPUS anew, from the real files: kedro run --pipeline=release_meld, then the copy
+	@$(BIN)/kedro run --pipelines=release_$(CORPUS) $(ARGS)
+	@$(BIN)/python -m erc_kedro.releasing $(CORPUS) --from data/08_reporting/$(CORPUS)/release
+
+card: $(INSTALLED)  ## releases/CORPUS anew, from the stored dialogues, without the real files: make card CORPUS=iemocap
+	@$(BIN)/python -m erc_kedro.releasing $(CORPUS)
 
 ui: $(INSTALLED)  ## MLflow UI on 127.0.0.1 (UI_PORT=5000)
 	@MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \

@@ -2,11 +2,8 @@
 
 import io
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +23,7 @@ from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.pipelines.release.nodes import measure_release, write_release
 from erc_kedro.pipelines.release.parameters import ReleaseParameters
 from tests.conftest import Project, make_project
+from tests.hugging_face import load_offline
 
 STRATEGIES = {"balanced": 40, "faithful": 12}
 FIGURES = {"lengths", "shares", "transitions"}
@@ -98,33 +96,8 @@ def test_the_folder_holds_tables_card_and_figures(folder: Path) -> None:
     assert files == {"README.md"} | {f"data/{name}.parquet" for name in STRATEGIES} | figures
 
 
-LOAD = """
-import json, sys
-from datasets import get_dataset_config_names, load_dataset
-folder = sys.argv[1]
-found = {}
-for name in get_dataset_config_names(folder):
-    sets = load_dataset(folder, name)
-    [(split, rows)] = sets.items()
-    kinds = {column: str(kind.dtype) for column, kind in rows.features.items()}
-    found[name] = [split, len(rows), kinds, rows[0]]
-assert len(load_dataset(folder, split="train")) == found["balanced"][1]  # the default
-print(json.dumps(found))
-"""
-
-
 def test_hugging_face_loads_every_strategy_without_a_network(folder: Path, tmp_path: Path) -> None:
-    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", LOAD, str(folder)],
-        env=os.environ | offline | {"HF_DATASETS_CACHE": str(tmp_path / "datasets")},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = load_offline([folder], tmp_path)[str(folder)]
     assert set(found) == set(STRATEGIES)
     for name, (split, n_rows, kinds, first) in found.items():
         table = pd.read_parquet(folder / f"data/{name}.parquet")
@@ -328,7 +301,10 @@ def test_a_planted_overlap_with_held_out_texts_stops_the_release(
     real = next(text for text in held_out["text"] if copy_key(text))
     planted = inputs["synthetic_dialogues"].copy()
     planted.loc[5, "text"] = real.upper()
-    arguments = (inputs["train_dialogues"], held_out, {}, FeatureStore(tmp_path), inputs["release"])
+    arguments = (
+        *(inputs["train_dialogues"], held_out, {}, pd.DataFrame()),
+        *(FeatureStore(tmp_path), inputs["release"]),
+    )
     with pytest.raises(UserError, match="nothing is released") as error:
         measure_release(planted, *arguments)
     assert planted.loc[5, "dialogue_id"] in str(error.value)

@@ -4,9 +4,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from erc_kedro.core.dialogue import Dialogue, words
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.core.overlap import MIN_SHARED_FIVEGRAMS, NearDuplicates, TextIndex, copy_key
+from erc_kedro.core.overlap import (
+    MIN_SHARED_FIVEGRAMS,
+    NearDuplicates,
+    TextIndex,
+    copy_key,
+    text_indices,
+)
 from erc_kedro.core.specs import DialogueSpec
 
 
@@ -172,6 +180,28 @@ class Judge:
             self._accepted |= dict.fromkeys(keys, dialogue.id)
             self._near.add(dialogue.id, texts)
         return [Refusal(dialogue.id, *reason) for reason in found]
+
+
+def judge_of(
+    label_set: LabelSet, forbidden: pd.DataFrame, train: Iterable[str], max_words: int
+) -> Judge:
+    """Return a judge that has seen nothing yet.
+
+    Args:
+        label_set: The corpus's, by its name.
+        forbidden: Texts of dev and test, columns corpus and text. Of the corpus itself there are
+            none if its files are not at hand.
+        train: Texts of real train.
+        max_words: The most words a turn may have.
+    """
+    held_out = text_indices(forbidden, "corpus")
+    return Judge(
+        label_set,
+        held_out=held_out.pop(label_set.name, TextIndex([])),
+        train=TextIndex(train),
+        max_words=max_words,
+        elsewhere=held_out,
+    )
 
 
 def refusals(

@@ -25,5 +25,11 @@ def find_corpus(name: str) -> Corpus:
         UserError: If there is none.
     """
     if name not in CORPORA:
-        raise UserError("Unknown corpus.", expected=", ".join(CORPORA), found=repr(name))
+        raise UserError(
+            "Unknown corpus.",
+            where="the corpus that was named",
+            expected=f"one of {', '.join(CORPORA)}",
+            found=repr(name),
+            remedy="name one of these, or add your own: docs/your_own_corpus.md",
+        )
     return CORPORA[name]

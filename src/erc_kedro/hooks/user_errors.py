@@ -6,8 +6,6 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any
 
@@ -22,6 +20,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.corpora import CORPORA
 from erc_kedro.hooks.configuration import secrets_of
 from erc_kedro.hooks.namespaces import corpus_of
+from erc_kedro.modelling.files import check_writable
 from erc_kedro.tracking.provenance import flatten
 from erc_kedro.tracking.secrets import Secrets
 
@@ -71,29 +70,10 @@ class UserErrors:
                 found="ParallelRunner, whose worker processes run no hooks: MLflow would miss them",
                 remedy="leave out --runner",
             )
-        check_writable(self._data)
+        check_writable(self._data, "data folder")
         check_paths(run_params.get("runtime_params") or {}, pipeline.inputs(), catalog)
         check_fresh(pipeline, catalog)
         check_devices(pipeline, catalog)
-
-
-def check_writable(folder: Path) -> None:
-    """Refuse a data folder that cannot be written to, before hours of work are lost on it.
-
-    Raises:
-        UserError: With what the operating system says.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            "The data folder cannot be written.",
-            where=str(folder),
-            found=str(error),
-            remedy="check owner, permissions and free space of the folder",
-        ) from error
 
 
 def check_paths(runtime_params: dict[str, Any], inputs: set[str], catalog: CatalogProtocol) -> None:

@@ -12,6 +12,12 @@ from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.llm.protocol import HoldsNothing
 
 
+def stored_banks() -> list[str]:
+    """Return the corpora for which a bank ships with the package."""
+    place = Path(str(files("erc_kedro") / "bank"))
+    return sorted({path.parent.name for path in place.glob("*/*.jsonl")})
+
+
 class BankLanguageModel(HoldsNothing):
     """Looks completions up in stored pairs (spec, completion).
 

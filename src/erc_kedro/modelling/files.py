@@ -5,6 +5,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+from erc_kedro.core.errors import UserError
 
 
 @contextmanager
@@ -34,6 +37,30 @@ def replacing(target: Path) -> Iterator[Path]:
         incoming.unlink(missing_ok=True)
     if os.name == "posix":  # a folder cannot be opened elsewhere
         _to_disk(target.parent)
+
+
+def check_writable(folder: Path, name: str) -> None:
+    """Refuse a folder that cannot be written to, before hours of work are lost on it.
+
+    Args:
+        folder: It is made if missing.
+        name: What messages call it.
+
+    Raises:
+        UserError: With what the operating system says.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"The {name} cannot be written.",
+            where=str(folder),
+            expected="a folder that files can be written to",
+            found=str(error),
+            remedy="check owner, permissions and free space of the folder",
+        ) from error
 
 
 def remove_leftovers(target: Path) -> None:

@@ -166,17 +166,21 @@ def _row_shares(counts: np.ndarray) -> np.ndarray:
     return np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
 
 
-def draw_label_shares(real: Mapping[str, float], planned: Sequence[Mapping[str, Any]]) -> Figure:
+def draw_label_shares(
+    real: Mapping[str, float] | None, planned: Sequence[Mapping[str, Any]]
+) -> Figure:
     """Draw the emotions' shares in real train and in the synthetic dialogues of each strategy.
 
     Args:
-        real: By emotion its share of real train utterances.
+        real: By emotion its share of real train utterances; None if they are not at hand.
         planned: Rows of strategy, emotion, share (accepted) and target (planned).
     """
-    emotions = sorted(real, key=lambda emotion: -real[emotion])
+    order = real or _totals(planned)
+    emotions = sorted(order, key=lambda emotion: -order[emotion])
     strategies = list(dict.fromkeys(str(row["strategy"]) for row in planned))
     look = styles(["real_only", "augmented", *strategies])
-    series = {"real train": (look["real_only"], real)} | {
+    series = {} if real is None else {"real train": (look["real_only"], real)}
+    series |= {
         f"synthetic, {strategy}": (
             look["augmented"] if number == 0 else look[strategy],
             {r["emotion"]: r["share"] for r in planned if r["strategy"] == strategy},
@@ -191,10 +195,11 @@ def draw_label_shares(real: Mapping[str, float], planned: Sequence[Mapping[str, 
         values = [100 * shares.get(emotion, 0.0) for emotion in emotions]
         ax.hlines(rows, 0, values, color=colour, linewidth=1.6, alpha=0.6)
         handles += ax.plot(values, rows, marker, color=colour, markersize=6, label=label(name))
-    for strategy, offset in zip(strategies, offsets[1:], strict=True):
+    own_offsets = offsets[len(series) - len(strategies) :]
+    for strategy, offset in zip(strategies, own_offsets, strict=True):
         targets = {r["emotion"]: 100 * r["target"] for r in planned if r["strategy"] == strategy}
-        rows = np.array([emotions.index(e) for e in targets if e in real]) + offset
-        ax.plot([x for e, x in targets.items() if e in real], rows, "|", color=INK, markersize=11)
+        rows = np.array([emotions.index(e) for e in targets if e in order]) + offset
+        ax.plot([x for e, x in targets.items() if e in order], rows, "|", color=INK, markersize=11)
     if strategies:
         handles.append(Line2D([], [], color=INK, marker="|", ls="", ms=11, label="planned"))
     mark_rows(ax, [label(emotion) for emotion in emotions])
@@ -202,6 +207,13 @@ def draw_label_shares(real: Mapping[str, float], planned: Sequence[Mapping[str, 
     name_axes(ax, x="share of utterances, %")
     add_legend(figure, handles)
     return figure
+
+
+def _totals(planned: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    totals: dict[str, float] = {}
+    for row in planned:
+        totals[row["emotion"]] = totals.get(row["emotion"], 0.0) + row["share"]
+    return totals
 
 
 def draw_transitions(transitions: Mapping[str, np.ndarray], emotions: Sequence[str]) -> Figure:

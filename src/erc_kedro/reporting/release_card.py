@@ -20,8 +20,11 @@ from erc_kedro.reporting.text import visible
 DATA = "data/{strategy}.parquet"
 """Where a strategy's table lies in the released folder."""
 
+SAMPLE = "**SAMPLE.**"
+"""How the card of a release that was made on a sample corpus begins."""
+
 FIGURES = {
-    "shares": "Share of every emotion: planned, accepted, and in real train.",
+    "shares": "Share of every emotion: planned, accepted{real}.",
     "transitions": "Of 100 turns with the emotion on the left, so many are followed by a turn with "
     "the emotion below.",
     "lengths": "Words per turn, turns per dialogue and speakers per dialogue.",
@@ -36,12 +39,12 @@ def render_card(
     *,
     tables: Mapping[str, pd.DataFrame],
     measures: Mapping[str, Any],
-    train_dialogues: pd.DataFrame,
+    train_dialogues: pd.DataFrame | None,
     corpus_card: Mapping[str, Any],
     generation_report: Mapping[str, Any],
     validation_report: Mapping[str, Any],
     metrics: Mapping[str, Mapping[str, Any]],
-    trained_on: str,
+    trained_on: str | None,
     provenance: Mapping[str, Any],
     sample: Dialogue,
     request: Request,
@@ -53,12 +56,13 @@ def render_card(
     Args:
         tables: What is released, by strategy.
         measures: As the release stage measures them.
-        train_dialogues: Real train; its label counts alone are used.
+        train_dialogues: Real train; its label counts alone are used. None if the corpus is not at
+            hand: the card says so, and compares with nothing real.
         corpus_card: Of the corpus.
         generation_report: As `core.account.Account.report` returns it.
         validation_report: As validation's `validate` returns it.
-        metrics: Of the baseline and of the arm trained on synthetic dialogues alone.
-        trained_on: The strategy that this arm was trained on.
+        metrics: Of the baseline and of the arm trained on synthetic dialogues alone, or empty.
+        trained_on: The strategy that this arm was trained on, if there is one.
         provenance: How the release came about: kedro_command, git_commit, git_dirty,
             erc_kedro_version; what is missing is said to be.
         sample: A dialogue to show.
@@ -69,10 +73,15 @@ def render_card(
     total = sum(map(len, tables.values()))
     is_stored = str(generation_report["model"]).startswith("bank:")
     emotions = list(corpus_card["emotions"])
+    has_real = train_dialogues is not None
+    others = [name for name in measures["held_out"] if name != corpus_card["corpus"]]
     return str(
         _template().render(
+            sample_mark=Markup(SAMPLE),
             head=Markup(_head(list(tables), total, corpus_card["corpus"], about)),
             corpus=corpus_card["corpus"],
+            has_real=has_real,
+            others=others,
             is_sample=corpus_card["corpus_source"] == "sample",
             digest=corpus_card["digest"],
             strategies=list(tables),
@@ -86,7 +95,9 @@ def render_card(
             request=request,
             n_withheld=n_withheld,
             validation=validation_report,
-            rules=release_tables.rules(validation_report["refused_by_rule"]),
+            rules=release_tables.rules(
+                validation_report["refused_by_rule"], None if has_real else others
+            ),
             emotions=emotions,
             labels=[
                 (strategy, release_tables.labels(own, strategy, validation_report, train_dialogues))
@@ -94,16 +105,17 @@ def render_card(
             ],
             agreement=release_tables.agreement(measures["agreement"]),
             human_agreement=corpus_card.get("agreement"),
-            figures=FIGURES,
+            figures={
+                name: text.format(real=", and in real train" if has_real else "")
+                for name, text in FIGURES.items()
+            },
             lengths=release_tables.lengths(measures["lengths"]),
             equal=measures["diversity"],
             diversity=release_tables.diversity(measures["diversity"]["sets"]),
             encoder=measures["encoder"],
             repetition=release_tables.repetition(measures["repetition"]),
             overlap=release_tables.overlap(measures["copying"]),
-            scores=release_tables.scores(metrics, measures["copying"][trained_on][REAL]),
-            n_seeds=len(metrics[BASELINE]["seeds"]),
-            reached=release_tables.reached(metrics[BASELINE], metrics[SYNTHETIC_ONLY]),
+            scored=_scored(metrics, measures, trained_on),
             trained_on=trained_on,
             provenance=provenance,
             is_dirty=str(provenance.get("git_dirty")).lower() == "true",
@@ -113,12 +125,29 @@ def render_card(
 
 
 def choose_sample(
-    tables: Mapping[str, pd.DataFrame], train: pd.DataFrame, emotions: Sequence[str]
+    tables: Mapping[str, pd.DataFrame], train: pd.DataFrame | None, emotions: Sequence[str]
 ) -> Dialogue:
-    """Return the dialogue that a card shows: of the largest table, by `summaries.samples`."""
+    """Return the dialogue that a card shows: of the largest table, by `summaries.samples`.
+
+    Which emotions are rare real train tells, or all tables together if it is not at hand.
+    """
     largest = max(tables.values(), key=len)
-    rare = summaries.rare_emotions(summaries.label_shares(train, emotions))
+    counted = pd.concat(tables.values()) if train is None else train
+    rare = summaries.rare_emotions(summaries.label_shares(counted, emotions))
     return summaries.samples(largest, rare)[0].dialogue
+
+
+def _scored(
+    metrics: Mapping[str, Mapping[str, Any]], measures: Mapping[str, Any], trained_on: str | None
+) -> dict[str, Any]:
+    """Return what the card tells of training on synthetic dialogues; empty without scores."""
+    if not metrics:
+        return {}
+    return {
+        "scores": release_tables.scores(metrics, measures["copying"][trained_on][REAL]),
+        "n_seeds": len(metrics[BASELINE]["seeds"]),
+        "reached": release_tables.reached(metrics[BASELINE], metrics[SYNTHETIC_ONLY]),
+    }
 
 
 def _head(strategies: Sequence[str], total: int, corpus: str, about: Mapping[str, str]) -> str:

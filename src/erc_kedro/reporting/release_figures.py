@@ -17,7 +17,8 @@ def draw_lengths(lengths: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
     """Draw which share of every data set has at most so many words, turns or speakers.
 
     Args:
-        lengths: By name of the data, real train first, what `core.release.lengths` returns.
+        lengths: By name of the data, real train first if it is at hand, what
+            `core.release.lengths` returns.
     """
     names = list(next(iter(lengths.values())))
     strategies = [data for data in lengths if data != REAL]

@@ -1,6 +1,6 @@
 """The tables of a released data set's card: rows of text, ready to be shown."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,9 +9,12 @@ import pandas as pd
 from erc_kedro.core.diversity import MEASURES
 from erc_kedro.core.experiment import BASELINE, SYNTHETIC_ONLY
 from erc_kedro.core.metrics import HEADLINE
+from erc_kedro.core.rules import HELD_OUT, TRAIN_COPY
 from erc_kedro.core.wording import plain, with_spread
 from erc_kedro.reporting.summaries import label_shares
 from erc_kedro.reporting.tables import DASH, Table
+
+_OVERLAP = "an utterance of four or more words, or three five-grams, of"
 
 _RULES = {
     "unparseable": "the reply holds no dialogue",
@@ -22,9 +25,8 @@ _RULES = {
     "placeholder": "brackets, placeholders, nameless speakers",
     "meta_talk": "talk about the task, or a turn tagged with its emotion",
     "repeated_utterance": "an utterance of four or more words that stands elsewhere in the data",
-    "held_out_overlap": "an utterance of four or more words, or three five-grams, of real dev or "
-    "test",
-    "train_copy": "the same of real train",
+    HELD_OUT: f"{_OVERLAP} real dev or test",
+    TRAIN_COPY: "the same of real train",
     "near_duplicate": "half of its word trigrams stand in another dialogue",
 }
 
@@ -50,34 +52,54 @@ def labels(
     table: pd.DataFrame,
     strategy: str,
     validation_report: Mapping[str, Any],
-    train_dialogues: pd.DataFrame,
+    train_dialogues: pd.DataFrame | None,
 ) -> Table:
-    """Return a strategy's emotions: utterances, and shares beside plan and real train."""
+    """Return a strategy's emotions: utterances, and shares beside plan and real train, if any."""
     planned = {
         entry["emotion"]: entry["target"]
         for entry in validation_report["shares"]
         if entry["strategy"] == strategy
     }
     counts = table["emotion"].value_counts()
-    counted = train_dialogues[train_dialogues["emotion"].isin(list(planned))]
-    real = label_shares(counted, list(planned))
+    real: dict[str, float] = {}
+    if train_dialogues is not None:
+        counted = train_dialogues[train_dialogues["emotion"].isin(list(planned))]
+        real = label_shares(counted, list(planned))
     rows = [
         [
             emotion,
             f"{counts.get(emotion, 0):,}",
             _percent(counts.get(emotion, 0) / len(table)),
             _percent(target),
-            _percent(real[emotion]),
+            *([_percent(real[emotion])] if real else []),
         ]
         for emotion, target in planned.items()
     ]
-    head = ["emotion", "utterances", "share, %", "planned, %", "real train, %"]
-    return Table("", head, rows)
+    head = ["emotion", "utterances", "share, %", "planned, %"]
+    return Table("", [*head, *(["real train, %"] if real else [])], rows)
 
 
-def rules(refused_by_rule: Mapping[str, int]) -> Table:
-    """Return what each rule means, and how many candidates it refused."""
-    rows = [[plain(rule), _RULES.get(rule, DASH), f"{n:,}"] for rule, n in refused_by_rule.items()]
+def rules(refused_by_rule: Mapping[str, int], others: Iterable[str] | None = None) -> Table:
+    """Return what each rule means, and how many candidates it refused.
+
+    Args:
+        refused_by_rule: The numbers.
+        others: If the corpus itself was not at hand, those that dialogues were held against; a
+            rule that had nothing to hold them against is left out.
+    """
+    meanings = dict(_RULES)
+    if others is not None:
+        where = ", ".join(others)
+        del meanings[TRAIN_COPY]
+        meanings[HELD_OUT] = f"{_OVERLAP} dev or test of {where}"
+        refused_by_rule = {
+            rule: n
+            for rule, n in refused_by_rule.items()
+            if rule != TRAIN_COPY and (where or rule != HELD_OUT)
+        }
+    rows = [
+        [plain(rule), meanings.get(rule, DASH), f"{n:,}"] for rule, n in refused_by_rule.items()
+    ]
     return Table("", ["rule", "refuses", "refused"], rows)
 
 

@@ -72,10 +72,11 @@ def transition_shares(table: pd.DataFrame, emotions: Sequence[str]) -> np.ndarra
 
 
 def transitions_by_data(
-    train: pd.DataFrame, synthetic: pd.DataFrame, emotions: Sequence[str]
+    train: pd.DataFrame | None, synthetic: pd.DataFrame, emotions: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Return the transition shares of real train and of each strategy's synthetic dialogues."""
-    tables = {"real train": train} | {
+    """Return the transition shares of real train, if it is at hand, and of each strategy."""
+    real = {} if train is None else {"real train": train}
+    tables = real | {
         f"synthetic, {strategy}": rows for strategy, rows in synthetic.groupby("strategy")
     }
     return {name: transition_shares(rows, emotions) for name, rows in tables.items()}

@@ -14,11 +14,10 @@ from erc_kedro.core.account import Account
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.demonstrations import Demonstrations, cut_excerpts, excerpt_table
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.overlap import TextIndex, text_indices
 from erc_kedro.core.preview import preview_page
 from erc_kedro.core.prompts import Request, load_template, render_request
 from erc_kedro.core.rounds import Elsewhere, Rounds
-from erc_kedro.core.rules import Judge
+from erc_kedro.core.rules import judge_of
 from erc_kedro.core.specs import DialogueSpec, plan_specs, select_specs, target_shares
 from erc_kedro.core.spending import Budget
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
@@ -147,14 +146,7 @@ def write_dialogues(
     planned = [DialogueSpec.from_dict(spec) for spec in specs]
     render = _renderer(demonstrations, corpus_card, generation)
     stored = language_model.stored_specs is not None
-    held_out = text_indices(forbidden_texts, "corpus")
-    judge = Judge(
-        label_set_of(corpus_card),
-        held_out=held_out.pop(corpus_card["corpus"]),
-        train=TextIndex(train_dialogues["text"]),
-        max_words=max_words,
-        elsewhere=held_out,
-    )
+    judge = judge_of(label_set_of(corpus_card), forbidden_texts, train_dialogues["text"], max_words)
     prices = generation.prices.to_prices()
     rounds = Rounds(
         planned,

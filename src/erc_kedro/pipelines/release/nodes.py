@@ -1,9 +1,8 @@
 """Nodes of release. Of real dev and test they read texts alone, and only to find overlaps."""
 
-import io
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -15,11 +14,12 @@ from erc_kedro.core.diversity import WINDOW, diversity, draw_equally
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import BASELINE, SYNTHETIC_ONLY
 from erc_kedro.core.mixing import Recipe
-from erc_kedro.core.overlap import TextIndex
+from erc_kedro.core.overlap import TextIndex, text_indices
 from erc_kedro.core.prompts import load_template, render_request
 from erc_kedro.core.release import ALL, REAL
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.modelling.features import FeatureStore, open_features
+from erc_kedro.pipelines.release.files import figure_files, parquet_of
 from erc_kedro.pipelines.release.parameters import ReleaseParameters
 
 logger = logging.getLogger(__name__)
@@ -29,22 +29,23 @@ _WITHHELD = Turn("(withheld)", "(an excerpt of real train)", "(withheld)")
 
 def measure_release(
     synthetic_dialogues: pd.DataFrame,
-    train_dialogues: pd.DataFrame,
+    train_dialogues: pd.DataFrame | None,
     forbidden_texts: pd.DataFrame,
     validation_gate: dict[str, Any],
     second_labels: pd.DataFrame,
     feature_store: FeatureStore,
     release: ReleaseParameters,
 ) -> dict[str, Any]:
-    """Measure the accepted dialogues of every strategy, beside real train.
+    """Measure the accepted dialogues of every strategy, beside real train if it is at hand.
 
     Returns:
         By name of the data ("real train" and every strategy): lengths (mean and median), repetition
         (see `core.release.repetition`), and diversity on draws of equal size (utterances, draws,
         seed, window, and sets: see `core.diversity.MEASURES`); of every strategy, and of "all",
         copying from real train and from real dev and test, those of other corpora at hand among
-        them (see `core.release.copying`); the
-        encoder's name; and the agreement of a second labeller (see `core.release.agreement`).
+        them (see `core.release.copying`); without real train, from dev and test of each of those;
+        the encoder's name; the agreement of a second labeller (see `core.release.agreement`); and
+        the corpora whose dev and test were at hand.
 
     Raises:
         UserError: If a dialogue overlaps with real dev or test.
@@ -62,14 +63,19 @@ def measure_release(
     )
     place, _ = feature_store.update(encoder, [t for own in drawn.values() for d in own for t in d])
     vectors_of = open_features(place, encoder.width).of
-    n = len(drawn[REAL][0])
-    real = {
-        REAL: TextIndex(train_dialogues["text"]),
-        "real dev and test": TextIndex(forbidden_texts["text"]),
-    }
+    n = len(next(iter(drawn.values()))[0])
+    held_out = text_indices(forbidden_texts, "corpus")
+    if train_dialogues is None:
+        real = {f"dev and test of {name}": index for name, index in held_out.items()}
+    else:
+        real = {
+            REAL: TextIndex(train_dialogues["text"]),
+            "real dev and test": TextIndex(forbidden_texts["text"]),
+        }
     logger.info("measured anew: %d draws of %s utterances", release.draws, f"{n:,}")
     return {
         "encoder": release.encoder,
+        "held_out": list(held_out),
         "lengths": {
             name: {key: summary(values) for key, values in released.lengths(own).items()}
             for name, own in tables.items()
@@ -95,7 +101,7 @@ def measure_release(
 
 def write_release(
     synthetic_dialogues: pd.DataFrame,
-    train_dialogues: pd.DataFrame,
+    train_dialogues: pd.DataFrame | None,
     candidates: list[dict[str, Any]],
     demonstrations: pd.DataFrame,
     release_measures: dict[str, Any],
@@ -103,9 +109,9 @@ def write_release(
     generation_report: dict[str, Any],
     validation_report: dict[str, Any],
     provenance: dict[str, Any],
-    real_metrics: dict[str, Any],
-    synthetic_metrics: dict[str, Any],
-    recipe: Recipe,
+    real_metrics: dict[str, Any] | None,
+    synthetic_metrics: dict[str, Any] | None,
+    recipe: Recipe | None,
     template: str,
     speech_register: str,
     definitions: dict[str, str],
@@ -116,7 +122,8 @@ def write_release(
 
     Args:
         synthetic_dialogues: The accepted ones.
-        train_dialogues: Real train; only counts, shares and lengths of it are shown.
+        train_dialogues: Real train; only counts, shares and lengths of it are shown. None if it is
+            not at hand: the card says what it lacks then.
         candidates: What was asked for, and what came.
         demonstrations: Excerpts of real train that requests showed; empty if none did.
         release_measures: As `measure_release` returns them.
@@ -124,9 +131,9 @@ def write_release(
         generation_report: What was asked of the language model.
         validation_report: Of the synthetic dialogues.
         provenance: How the run came about; of a release under "release".
-        real_metrics: Of the arm trained on real train.
-        synthetic_metrics: Of the arm trained on synthetic dialogues alone.
-        recipe: Of the latter arm, for the strategy that it was trained on.
+        real_metrics: Of the arm trained on real train; None without it.
+        synthetic_metrics: Of the arm trained on synthetic dialogues alone; None without real test.
+        recipe: Of the latter arm, for the strategy that it was trained on; None with it.
         template: Name of the prompt template.
         speech_register: As requests name it.
         definitions: As requests give them.
@@ -153,6 +160,11 @@ def write_release(
         label_set=label_set_of(corpus_card),
         demonstrations=[[_WITHHELD]] * n_withheld,
     )
+    metrics = {
+        arm: own
+        for arm, own in ((BASELINE, real_metrics), (SYNTHETIC_ONLY, synthetic_metrics))
+        if own is not None
+    }
     card = render_card(
         tables=tables,
         measures=release_measures,
@@ -160,8 +172,8 @@ def write_release(
         corpus_card=corpus_card,
         generation_report=generation_report,
         validation_report=validation_report,
-        metrics={BASELINE: real_metrics, SYNTHETIC_ONLY: synthetic_metrics},
-        trained_on=recipe.strategy,
+        metrics=metrics,
+        trained_on=recipe.strategy if recipe else None,
         provenance=provenance.get("release", provenance),
         sample=sample,
         request=request,
@@ -169,16 +181,23 @@ def write_release(
         about=release.model_dump(include={"licence", "language", "credit"}),
     )
     files = {"README.md": card.encode()}
-    files |= {DATA.format(strategy=name): _parquet(own) for name, own in tables.items()}
-    files |= _figures(train_dialogues, synthetic_dialogues, validation_report, corpus_card)
+    files |= {DATA.format(strategy=name): parquet_of(own) for name, own in tables.items()}
+    files |= figure_files(
+        _by_data(train_dialogues, synthetic_dialogues),
+        train_dialogues,
+        synthetic_dialogues,
+        validation_report["shares"],
+        corpus_card["emotions"],
+    )
     n_dialogues = synthetic_dialogues["dialogue_id"].nunique()
     logger.info("%s dialogues to be released, in %d files", f"{n_dialogues:,}", len(files))
     return files
 
 
-def _by_data(train: pd.DataFrame, synthetic: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return real train and every strategy's dialogues."""
-    return {REAL: train} | dict(_by_strategy(synthetic))
+def _by_data(train: pd.DataFrame | None, synthetic: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return real train, if it is at hand, and every strategy's dialogues."""
+    real = {} if train is None else {REAL: train}
+    return real | dict(_by_strategy(synthetic))
 
 
 def _by_strategy(synthetic: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
@@ -195,44 +214,3 @@ def _check_names(strategies: Mapping[str, Any]) -> None:
                 found=repr(strategy),
                 remedy="give it another name",
             )
-
-
-def _parquet(table: pd.DataFrame) -> bytes:
-    """Return a table as a Parquet file of plain types, without pandas' own notes."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    kinds = {"turn": pa.int32()}
-    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in released.COLUMNS])
-    own = pa.Table.from_pandas(table, schema=schema, preserve_index=False)
-    target = io.BytesIO()
-    parquet.write_table(own.replace_schema_metadata(None), target)
-    return target.getvalue()
-
-
-def _figures(
-    train: pd.DataFrame,
-    synthetic: pd.DataFrame,
-    validation_report: Mapping[str, Any],
-    corpus_card: Mapping[str, Any],
-) -> dict[str, bytes]:
-    """Return the card's figures as files by their paths."""
-    from erc_kedro.reporting import figures, summaries
-    from erc_kedro.reporting.images import png_of, svg_of
-    from erc_kedro.reporting.release_figures import draw_lengths
-
-    emotions: Sequence[str] = corpus_card["emotions"]
-    counted = train[train["emotion"].isin(list(emotions))]
-    drawn = {
-        "shares": figures.draw_label_shares(
-            summaries.label_shares(counted, emotions), validation_report["shares"]
-        ),
-        "transitions": figures.draw_transitions(
-            summaries.transitions_by_data(train, synthetic, emotions), emotions
-        ),
-        "lengths": draw_lengths(
-            {name: released.lengths(own) for name, own in _by_data(train, synthetic).items()}
-        ),
-    }
-    svgs = {f"figures/{name}.svg": svg_of(figure).encode() for name, figure in drawn.items()}
-    return svgs | {f"figures/{name}.png": png_of(figure) for name, figure in drawn.items()}

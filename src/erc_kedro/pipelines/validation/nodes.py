@@ -12,8 +12,7 @@ from erc_kedro.core.dialogue import dialogues_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.facts import plan_facts, strategy_facts, structure_facts
 from erc_kedro.core.labels import OTHER
-from erc_kedro.core.overlap import TextIndex, text_indices
-from erc_kedro.core.rules import RULE_NAMES, Judge, Refusal, refusals
+from erc_kedro.core.rules import RULE_NAMES, Refusal, judge_of, refusals
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.pipelines.validation.parameters import ValidationParameters
 
@@ -105,17 +104,10 @@ def validate(
         str(spec_id): [Refusal(str(spec_id), "unparseable", str(problem))]
         for spec_id, problem in zip(unparsed["dialogue_id"], unparsed["parse_error"], strict=True)
     }
-    held_out = text_indices(forbidden_texts, "corpus")
     verdicts |= refusals(
         dialogues_of(raw_synthetic_dialogues[parsed]),
         by_id,
-        Judge(
-            label_set,
-            held_out=held_out.pop(corpus_card["corpus"]),
-            train=TextIndex(train_dialogues["text"]),
-            max_words=validation.max_words,
-            elsewhere=held_out,
-        ),
+        judge_of(label_set, forbidden_texts, train_dialogues["text"], validation.max_words),
     )
     accepted, refused = _part(raw_synthetic_dialogues, verdicts)
     counts, shares = strategy_facts(accepted, planned, label_set)
