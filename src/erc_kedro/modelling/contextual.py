@@ -154,7 +154,7 @@ class ContextualClassifier:
         reference = torch.from_numpy(self._features.of(labelled(real)["text"]))
         mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
         inputs = torch.from_numpy(self._features.of(training_set["text"]))
-        inputs = ((inputs - mean) / scale).to(device)
+        inputs = inputs.sub_(mean).div_(scale).to(device)
         soft = self._objective.soft_labels
         wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
         dialogues = _row_ranges(training_set)
