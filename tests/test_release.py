@@ -181,7 +181,7 @@ def test_scores_and_measures_in_the_card_are_those_of_the_run(card: str, release
         assert row["utterances copied, %"] == "0.0"
         assert row["overlapping dialogues"] == "0"
     for own in measures["copying"].values():
-        assert own["real dev and test"]["copied_utterances"] == 0
+        assert own["dev and test of meld"]["copied_utterances"] == 0
 
 
 def test_the_card_holds_no_text_of_the_real_corpus(card: str, released: Project) -> None:
@@ -297,7 +297,7 @@ def test_a_strategy_that_cannot_be_a_file_is_refused(inputs: dict[str, Any]) -> 
 def test_a_planted_overlap_with_held_out_texts_stops_the_release(
     inputs: dict[str, Any], released: Project, tmp_path: Path
 ) -> None:
-    held_out = pd.read_parquet(released.path / "data/02_intermediate/meld/held_out_texts.parquet")
+    held_out = pd.read_parquet(released.path / "data/02_intermediate/meld/forbidden_texts.parquet")
     real = next(text for text in held_out["text"] if copy_key(text))
     planted = inputs["synthetic_dialogues"].copy()
     planted.loc[5, "text"] = real.upper()

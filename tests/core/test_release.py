@@ -73,9 +73,13 @@ def test_copying_is_told_in_utterances_fivegrams_and_dialogues() -> None:
     assert set(copying(table(), TextIndex(["Oh no!"])).values()) == {0}
 
 
+def indices(text: str) -> dict[str, TextIndex]:
+    return {"one": TextIndex(["Oh no!"]), "another": TextIndex(["Oh no!", text])}
+
+
 @pytest.mark.parametrize("held_out", [f"{LINE.upper()}!", f"well {LINE}, you said"])
 def test_overlap_with_held_out_texts_is_an_error_that_quotes_none(held_out: str) -> None:
     with pytest.raises(UserError, match="d0") as error:
-        check_held_out(table(), ["Oh no!", held_out])
+        check_held_out(table(), indices(held_out))
     assert "train has" not in str(error.value)
-    check_held_out(table(), ["Oh no!", "the train has left without me"])
+    check_held_out(table(), indices("the train has left without me"))

@@ -1,6 +1,6 @@
 """What a released data set holds, and what is told of it beside real train."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -131,15 +131,22 @@ def agreement(table: pd.DataFrame, second_labels: pd.DataFrame) -> dict[str, flo
     return {"utterances": len(both), "agree": float(same.mean()), "kappa": float(kappa)}
 
 
-def check_held_out(table: pd.DataFrame, held_out: Iterable[str]) -> None:
-    """Refuse to release what overlaps with real dev or test.
+def check_held_out(table: pd.DataFrame, held_out: Mapping[str, TextIndex]) -> None:
+    """Refuse to release what overlaps with dev or test of a corpus.
+
+    Args:
+        table: Synthetic dialogues.
+        held_out: Texts of dev and test, by corpus.
 
     Raises:
         UserError: Naming the dialogues; the texts themselves are not shown.
     """
-    index = TextIndex(held_out)
     groups = table.groupby("dialogue_id", sort=False)["text"]
-    found = [str(dialogue_id) for dialogue_id, own in groups if index.overlaps(list(own))]
+    found = [
+        str(dialogue_id)
+        for dialogue_id, own in groups
+        if any(index.overlaps(list(own)) for index in held_out.values())
+    ]
     if found:
         raise UserError(
             "Synthetic dialogues overlap with real dev or test: nothing is released.",

@@ -42,10 +42,9 @@ def measure_release(
         By name of the data ("real train" and every strategy): lengths (mean and median), repetition
         (see `core.release.repetition`), and diversity on draws of equal size (utterances, draws,
         seed, window, and sets: see `core.diversity.MEASURES`); of every strategy, and of "all",
-        copying from real train and from real dev and test, those of other corpora at hand among
-        them (see `core.release.copying`); without real train, from dev and test of each of those;
-        the encoder's name; the agreement of a second labeller (see `core.release.agreement`); and
-        the corpora whose dev and test were at hand.
+        copying from real train, if it is there, and from dev and test of every corpus at hand (see
+        `core.release.copying`); the encoder's name; the agreement of a second labeller (see
+        `core.release.agreement`); and the corpora whose dev and test were at hand.
 
     Raises:
         UserError: If a dialogue overlaps with real dev or test.
@@ -53,7 +52,8 @@ def measure_release(
     from erc_kedro.modelling.encoders import Encoder, Pooling
     from erc_kedro.reporting.release_tables import summary
 
-    released.check_held_out(synthetic_dialogues, forbidden_texts["text"])
+    held_out = text_indices(forbidden_texts, "corpus")
+    released.check_held_out(synthetic_dialogues, held_out)
     tables = _by_data(train_dialogues, synthetic_dialogues)
     encoder = Encoder(release.encoder, [Pooling(-1, "mean")], max_tokens=256)
     drawn = draw_equally(
@@ -64,14 +64,8 @@ def measure_release(
     place, _ = feature_store.update(encoder, [t for own in drawn.values() for d in own for t in d])
     vectors_of = open_features(place, encoder.width).of
     n = len(next(iter(drawn.values()))[0])
-    held_out = text_indices(forbidden_texts, "corpus")
-    if train_dialogues is None:
-        real = {f"dev and test of {name}": index for name, index in held_out.items()}
-    else:
-        real = {
-            REAL: TextIndex(train_dialogues["text"]),
-            "real dev and test": TextIndex(forbidden_texts["text"]),
-        }
+    real = {} if train_dialogues is None else {REAL: TextIndex(train_dialogues["text"])}
+    real |= {f"dev and test of {name}": index for name, index in held_out.items()}
     logger.info("measured anew: %d draws of %s utterances", release.draws, f"{n:,}")
     return {
         "encoder": release.encoder,
