@@ -62,7 +62,8 @@ def experiment_pipeline(arms: Sequence[str]) -> Pipeline:
     parts = (arm_pipeline(arm) for arm in arms)
     shared = mixing.create_pipeline() + verification.create_pipeline(arms)
     compared = sum(parts, shared) + evaluation.create_pipeline(arms)
-    return compared + reporting.create_pipeline(arms)
+    style = verification.create_style_pipeline(arms)
+    return compared + style + reporting.create_pipeline(arms)
 
 
 def release_pipeline() -> Pipeline:

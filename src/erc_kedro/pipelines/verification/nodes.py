@@ -50,9 +50,7 @@ def verify(
     from erc_kedro.modelling import verification as own
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
-    strategies = {recipe.strategy for recipe in asking}
-    wanted = synthetic_dialogues["strategy"].isin(strategies) | ("all" in strategies)
-    synthetic = synthetic_dialogues[wanted].reset_index(drop=True)
+    synthetic = _of_strategies(synthetic_dialogues, asking)
     real, label_set = real_train.drop(columns="real_fraction"), label_set_of(corpus_card)
     smoothing = training.objective.prior_smoothing
     chosen = training, features, label_set
@@ -81,3 +79,36 @@ def verify(
         found["confidence"].mean(),
     )
     return found
+
+
+def measure_style(
+    train_dialogues: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+    features: dict[str, Any],
+    **recipes: Recipe,
+) -> dict[str, Any]:
+    """Measure how well real utterances are told from synthetic ones, and by what.
+
+    Args:
+        train_dialogues: Real train; its labels are not used.
+        synthetic_dialogues: The accepted ones.
+        features: Of the texts of both.
+        **recipes: Of every arm; the dialogues of a strategy that none uses are left out.
+
+    Returns:
+        As `modelling.style_shift.measure_style_shift`; without features no word on the embedding.
+    """
+    from erc_kedro.modelling.features import open_features
+    from erc_kedro.modelling.style_shift import measure_style_shift
+
+    using = [recipe for recipe in recipes.values() if recipe.extra == "synthetic"]
+    synthetic = _of_strategies(synthetic_dialogues, using)
+    encoded = features["path"] is not None
+    opened = open_features(features["path"], features["width"]) if encoded else None
+    return measure_style_shift(train_dialogues, synthetic, opened)
+
+
+def _of_strategies(synthetic: pd.DataFrame, recipes: list[Recipe]) -> pd.DataFrame:
+    strategies = {recipe.strategy for recipe in recipes}
+    wanted = synthetic["strategy"].isin(strategies) | ("all" in strategies)
+    return synthetic[wanted].reset_index(drop=True)
