@@ -23,7 +23,7 @@ def test_without_a_recipe_that_asks_nothing_is_trained(finished: tuple[Project, 
     assert verdicts.empty
     assert {"seed", "dialogue_id", "turn", "confidence", "heard", "expected"} <= set(verdicts)
     assert not (project.path / "data/06_models/meld/verifier").exists()
-    assert "judged" not in done.stderr
+    assert "utterances judged" not in done.stderr
 
 
 @pytest.mark.usefixtures("untracked")
