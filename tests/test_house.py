@@ -52,11 +52,9 @@ def test_tuning_sees_nothing_of_test() -> None:
     readers = {n.name for n in TUNE.nodes if "meld.test_dialogues" in n.inputs}
     assert not readers
     of_texts = {n.name for n in TUNE.nodes if "meld.held_out_texts" in n.inputs}
-    assert of_texts == {  # leak checks
-        "meld.generation.write_dialogues",
-        "meld.validation.check_corpus",
-        "meld.validation.validate",
-    }
+    assert of_texts == {"meld.ingestion.forbid_texts", "meld.validation.check_corpus"}
+    forbidden = {n.name for n in TUNE.nodes if "meld.forbidden_texts" in n.inputs}
+    assert forbidden == {"meld.generation.write_dialogues", "meld.validation.validate"}
     facts = {n.name for n in TUNE.nodes if "meld.corpus_facts" in n.inputs}
     assert facts == {"meld.validation.check_corpus"}
     own = TUNE.only_nodes_with_namespaces(["meld.tuning"])
@@ -87,6 +85,21 @@ def test_nothing_before_evaluation_depends_on_dev_labels() -> None:
     assert not [n.name for n in AUGMENT.nodes if "meld.dev_dialogues" in n.inputs]
 
 
+def test_verification_reads_nothing_held_out_and_judges_by_the_seeds_real_dialogues_alone() -> None:
+    for flow in (AUGMENT, RELEASE):
+        [verify] = [n for n in flow.nodes if n.name == "meld.verification.verify"]
+        given = {n.rsplit(".", 1)[-1] for n in verify.inputs if not n.startswith("params:")}
+        assert given == {
+            "synthetic_dialogues", "validation_gate", "real_train", "features", "corpus_card",
+            "verifier_store", "diversity_store",
+        }  # fmt: skip
+    [style] = [n for n in AUGMENT.nodes if n.name == "meld.verification.measure_style"]
+    given = {n for n in style.inputs if not n.startswith("params:")}
+    assert given == {"meld.train_dialogues", "meld.synthetic_dialogues", "meld.features"}
+    readers = {n.name for n in AUGMENT.nodes if "meld.style_shift" in n.inputs}
+    assert readers == {"meld.reporting.write_report"}
+
+
 def test_every_arm_waits_for_the_gate_and_shares_the_real_dialogues() -> None:
     for arm in ARMS:
         [mix] = [n for n in AUGMENT.nodes if n.name == f"meld.{arm}.mixing.mix"]
@@ -106,7 +119,8 @@ def test_arms_differ_in_their_recipe_alone() -> None:
 
 def test_stages_run_by_namespace() -> None:
     for stage in (
-        "ingestion", "generation", "validation", "encoding", "mixing", "evaluation", "reporting",
+        "ingestion", "generation", "validation", "encoding", "verification", "mixing", "evaluation",
+        "reporting",
     ):  # fmt: skip
         assert AUGMENT.only_nodes_with_namespaces([f"meld.{stage}"]).nodes
 

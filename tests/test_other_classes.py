@@ -10,6 +10,7 @@ import pytest
 from erc_kedro.core.corpus import SPLITS, RawCorpus
 from erc_kedro.core.labels import OTHER, labelled
 from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.weighing import no_verdicts
 from erc_kedro.pipelines.evaluation.nodes import evaluate
 from erc_kedro.pipelines.ingestion.nodes import split_corpus
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
@@ -80,7 +81,7 @@ def test_a_mixture_counts_labelled_utterances() -> None:
     real = table("train").assign(seed=0, real_fraction=1.0)
     synthetic = make_table({"s": ["joy"] * 5}, source="synthetic", strategy="balanced")
     recipe = Recipe(extra="synthetic")
-    sets, summary = mix(real, synthetic, {}, CARD, recipe, recipe)
+    sets, summary = mix(real, synthetic, {}, no_verdicts(), CARD, recipe, recipe)
     n = len(labelled(real))
     assert (sets["emotion"] == OTHER).sum() == len(real) - n > 0
     assert summary["utterances"] == sum(summary["emotions"].values()) == n + 5

@@ -64,8 +64,8 @@ the run reads are refused before anything runs. Each command below changes one v
 
 RECIPES_HEAD = """## Recipes of the arms
 
-One group per arm. `strategy`, `ratio` and `loss_weight` may be given only where `extra` is
-`synthetic`; elsewhere they would have no effect and are refused."""
+One group per arm. All but `real` and `extra` may be given only where `extra` is `synthetic`;
+elsewhere they would have no effect and are refused."""
 
 LAYERS_HEAD = """## Environments
 
@@ -141,7 +141,7 @@ def _recipes(defaults: Mapping[str, Any]) -> Iterator[str]:
     rows = {arm: list(_rows(arm, Recipe, defaults[arm])) for arm in ARMS}
     for name, same in zip(Recipe.model_fields, zip(*rows.values(), strict=True), strict=True):
         values = [
-            row[2] if name in Recipe(**defaults[arm]).in_effect() else ""
+            "" if name in Recipe(**defaults[arm]).idle else row[2]
             for arm, row in zip(ARMS, same, strict=True)
         ]
         yield _row([f"`<arm>.{name}`", same[0][1], *values, same[0][3]])

@@ -17,6 +17,7 @@ from erc_kedro.pipelines import (
     training,
     tuning,
     validation,
+    verification,
 )
 
 _SHARED_BY_CORPORA = {"feature_store", "study_storage"}
@@ -25,6 +26,7 @@ _SHARED_BY_ARMS = {
     "real_train",
     "synthetic_dialogues",
     "validation_gate",
+    "verdicts",
     "features",
     "held_out_texts",
     "test_dialogues",
@@ -56,16 +58,19 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def experiment_pipeline(arms: Sequence[str]) -> Pipeline:
-    """Return the experiment: the shared draw of real train, each arm, comparison and report."""
+    """Return the experiment: what its arms share, each arm, comparison and report."""
     parts = (arm_pipeline(arm) for arm in arms)
-    compared = sum(parts, mixing.create_pipeline()) + evaluation.create_pipeline(arms)
-    return compared + reporting.create_pipeline(arms)
+    shared = mixing.create_pipeline() + verification.create_pipeline(arms)
+    compared = sum(parts, shared) + evaluation.create_pipeline(arms)
+    style = verification.create_style_pipeline(arms)
+    return compared + style + reporting.create_pipeline(arms)
 
 
 def release_pipeline() -> Pipeline:
     """Return what follows generation in a release: the arms that its card tells of, and itself."""
     arms = release.ARMS_OF_RELEASE
-    parts = sum((arm_pipeline(arm) for arm in arms), mixing.create_pipeline())
+    shared = mixing.create_pipeline() + verification.create_pipeline(arms)
+    parts = sum((arm_pipeline(arm) for arm in arms), shared)
     return encoding.create_pipeline(arms) + parts + release.create_pipeline()
 
 

@@ -221,3 +221,41 @@ def cross_validation_device() -> Any:
     import torch
 
     return torch.device("cpu")
+
+
+class TestVerdicts:
+    def recipe(self, **options: Any) -> Recipe:
+        return Recipe(extra="synthetic", strategy="all", loss_weight=0.5, **options)
+
+    def test_wrong_dialogues_are_told_from_good_ones_and_left_out(
+        self, features: dict[str, Any]
+    ) -> None:
+        own = validation(features, folds=2, seeds=[7])
+        short = settings(steps=40)
+        plain = own.score(self.recipe(), short).values
+        for options in ({"min_confidence": 0.3}, {"weighting": "confidence"}, {"relabel": 0.5}):
+            assert min(np.subtract(own.score(self.recipe(**options), short).values, plain)) > 0
+
+    @pytest.mark.parametrize("weighting", ["doubt", "importance"])
+    def test_are_the_same_again_on_any_number_of_threads(
+        self, features: dict[str, Any], weighting: str
+    ) -> None:
+        recipe = self.recipe(weighting=weighting)
+        one = validation(features, folds=2, seeds=[7])
+        first = one.score(recipe, settings())
+        assert one.score(recipe, settings()) == first
+        assert (
+            validation(features, folds=2, seeds=[7], threads=3).score(recipe, settings()) == first
+        )
+
+    def test_see_nothing_of_what_is_held_out(self, features: dict[str, Any]) -> None:
+        mask = split_dialogues(TRAIN, 2, 0, LABELS)[0]
+        poisoned = TRAIN[mask].assign(emotion=LABELS.emotions[0])
+        trainer = Trainer(SYNTHETIC, features, LABELS, ZERO, threads=1)
+        seen = []
+        for rows in (TRAIN[mask], poisoned):
+            part = HeldOut.of(TRAIN[~mask], rows, LABELS)
+            recipe = self.recipe(min_confidence=0.3)
+            [counts] = trainer.counts(recipe, settings(), [(part, 7)])
+            seen.append(counts[:, 1].tolist())
+        assert seen[0] == seen[1]

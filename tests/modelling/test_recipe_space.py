@@ -11,7 +11,7 @@ from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.tuning import Dimension
 from erc_kedro.modelling.recipe_space import RecipeSpace, check_space, searchable
 from erc_kedro.modelling.settings import ClassifierSettings
-from tests.builders import table_of_lengths
+from tests.builders import EMOTIONS, table_of_lengths
 from tests.conftest import ROOT
 
 TRAINING = ClassifierSettings(
@@ -169,3 +169,43 @@ def test_a_short_number_stays_within_its_bounds() -> None:
     space = made(loss_weight=number(0.12344, 0.98765))
     assert space.in_effect({"ratio": 0.0, "loss_weight": 0.12344})["loss_weight"] == 0.12344
     assert space.in_effect({"ratio": 0.0, "loss_weight": 0.98765})["loss_weight"] == 0.98765
+
+
+def emotional(**space: Dimension) -> RecipeSpace:
+    named = {name.replace("__", "."): own for name, own in ({"ratio": RATIO} | space).items()}
+    return RecipeSpace.made_from(named, DEFAULT, TRAINING, TRAIN, SYNTHETIC, EMOTIONS)
+
+
+def test_a_ratio_per_emotion_is_searched_up_to_the_most_there_is() -> None:
+    space = emotional(emotion_ratios__fear=RATIO)
+    counts = [(t["emotion"] == "fear").sum() for t in (SYNTHETIC, TRAIN)]
+    of_balanced = (SYNTHETIC["emotion"][SYNTHETIC["strategy"] == "balanced"] == "fear").sum()
+    most = space.dimensions["emotion_ratios.fear"].high
+    assert most == pytest.approx(of_balanced / counts[1], abs=1e-4)
+    assert space.first()[1]["emotion_ratios.fear"] == most  # which limits nothing
+    recipe, _ = space.open({"ratio": 0.2, "emotion_ratios.fear": 0.12345})
+    assert recipe.emotion_ratios == {"fear": 0.1235}
+    wide = emotional(strategy=STRATEGY, emotion_ratios__fear=RATIO)
+    assert wide.dimensions["emotion_ratios.fear"].high == pytest.approx(
+        counts[0] / counts[1], abs=1e-4
+    )
+
+
+def test_no_limit_can_be_one_of_the_choices() -> None:
+    space = emotional(emotion_ratios__joy=choice(None, 0.0))
+    assert space.first()[1]["emotion_ratios.joy"] is None
+    recipe, _ = space.open({"ratio": 0.2, "emotion_ratios.joy": None})
+    assert recipe.limits == {}
+
+
+def test_an_emotion_outside_the_label_set_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UserError, match="disgust"):
+        emotional(emotion_ratios__digust=RATIO)
+
+
+def test_verdicts_can_be_searched() -> None:
+    space = emotional(min_confidence=number(0.0, 0.5), weighting=choice("none", "doubt"))
+    assert space.first()[1]["weighting"] == "none"
+    settings = {"ratio": 0.2, "min_confidence": 0.1, "weighting": "doubt"}
+    recipe, _ = space.open(settings)
+    assert (recipe.min_confidence, recipe.weighting) == (0.1, "doubt")

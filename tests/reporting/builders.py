@@ -194,6 +194,17 @@ def make_inputs(comparison: dict[str, Any] | None = None, **changes: Any) -> dic
             "mlflow_run_id": "r" * 32,
             "parameters": {"toy.experiment.n_seeds": 3},
         },
+        "style_shift": {
+            "auc": {"length": 0.71, "lexicon": 0.913, "embedding": None},
+            "folds": 3,
+            "real": {"dialogues": 9, "utterances": 4000, "mean_words": 8.14, "words": []},
+            "synthetic": {
+                "dialogues": 9,
+                "utterances": 3990,
+                "mean_words": 10.2,
+                "words": [{"word": "nobody", "per_1000_real": 0.7, "per_1000_synthetic": 10.8}],
+            },
+        },
         "mixtures": {
             arm: {
                 "utterances": 900.0,

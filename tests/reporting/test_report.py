@@ -106,7 +106,7 @@ def test_the_report_holds_everything_in_order(page: Page) -> None:
     ids = [attributes["id"] for attributes in page.all("h2")]
     assert ids == [
         *("verdict", "result", "data", "emotions", "confusions", "shares", "transitions"),
-        *("training", "generation", "validation", "refused", "samples", "repeat"),
+        *("style", "training", "generation", "validation", "refused", "samples", "repeat"),
     ]
     assert [a["href"] for a in page.all("a")] == [f"#{id}" for id in ids[1:]]
     for said in ("no difference is shown", "0123456789abcdef", "kedro run --pipelines=augment_toy"):
@@ -120,6 +120,14 @@ def test_what_generation_cost_is_told_and_what_is_unknown_is_not_nothing(page: P
     for cells in (("requests", "11", "41"), ("completion tokens", "3,400", "unknown"),
                   ("cost", "unknown", "unknown")):  # fmt: skip
         assert re.search(r"\s*".join(cells), said)
+
+
+def test_how_real_and_synthetic_utterances_are_told_apart_is_said(page: Page) -> None:
+    said = " ".join(page.text.split())
+    assert "mostly told apart" in said
+    assert "0.71 by the number of words alone, 0.91 by words and pairs of words (0.5" in said
+    assert "8.1 words on average, a synthetic one 10.2" in said
+    assert re.search(r"nobody\s*synthetic\s*0.7\s*10.8", said)
 
 
 def test_the_report_is_accessible(page: Page) -> None:

@@ -1,48 +1,23 @@
-"""Recipes, and the training sets mixed from them: by whole dialogues, deterministic in the seed."""
+"""Training sets mixed by recipes: by whole dialogues, deterministic in the seed."""
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, model_validator
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
-from erc_kedro.core.parameters import ParameterGroup
+from erc_kedro.core.recipe import EMOTION_RATIOS, Recipe, check_emotions
+from erc_kedro.core.weighing import (
+    VERDICTS,
+    confident,
+    limited,
+    relabelled,
+    relative_weights,
+    with_verdicts,
+)
 
-_OF_SYNTHETIC = frozenset({"strategy", "ratio", "loss_weight"})
-
-
-class Recipe(ParameterGroup):
-    """How a training set is mixed.
-
-    Attributes:
-        real: Whether the real dialogues are in it.
-        extra: What is added: nothing, accepted synthetic dialogues, or repeated real dialogues
-            with rare emotions (as many utterances as the augmented arm adds).
-        strategy: Which synthetic dialogues; "all" takes every strategy.
-        ratio: Synthetic utterances per labelled real one; null takes every accepted dialogue.
-        loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
-    """
-
-    real: bool = True
-    extra: Literal["none", "synthetic", "repeated"] = "none"
-    strategy: str = "balanced"
-    ratio: Annotated[float, Field(ge=0)] | None = None
-    loss_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
-
-    @model_validator(mode="after")
-    def _all_in_effect(self) -> "Recipe":
-        idle = sorted(self.model_fields_set & _OF_SYNTHETIC) if self.extra != "synthetic" else []
-        if idle:
-            raise ValueError(f"{', '.join(idle)} without effect: extra is {self.extra!r}")
-        return self
-
-    def in_effect(self) -> dict[str, Any]:
-        """Return the fields that say something about this recipe, as plain values."""
-        idle = _OF_SYNTHETIC if self.extra != "synthetic" else frozenset()
-        return self.model_dump(exclude=set(idle))
+__all__ = ["Recipe", "add_synthetic", "by_seed", "draw_real", "draw_synthetic", "mix"]
 
 
 def by_seed(table: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
@@ -75,6 +50,7 @@ def mix(
     reference: Recipe,
     label_set: LabelSet,
     seed: int,
+    verdicts: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the training set of one arm and one seed.
 
@@ -82,10 +58,12 @@ def mix(
         real: The real dialogues of this seed.
         synthetic: All accepted synthetic dialogues, with a column `strategy`.
         recipe: The arm's recipe.
-        reference: The augmented arm's recipe: repeated dialogues match its number of utterances
-            and its loss weight, so that the two differ in where the addition comes from alone.
+        reference: The augmented arm's recipe: repeated dialogues match the number of utterances
+            that it learns and its loss weight, so that the two differ in where the addition comes
+            from alone.
         label_set: The corpus's label set.
         seed: Same seed, same training set.
+        verdicts: The verifier's of this seed, for recipes that ask for them.
 
     Returns:
         The dialogue table of the training set with columns `seed` and `weight`; no dialogue id
@@ -93,16 +71,17 @@ def mix(
         their source is "repeated".
 
     Raises:
-        UserError: If the recipe asks for more than there is, or for nothing.
+        UserError: If the recipe asks for more than there is, for nothing, for an emotion outside
+            the label set, or for verdicts that are not there.
     """
     parts = [real.assign(weight=1.0)] if recipe.real else []
-    n_real = len(labelled(real))
     if recipe.extra == "synthetic":
-        drawn = draw_synthetic(synthetic, recipe, n_real, seed)
-        parts.append(drawn.assign(weight=recipe.loss_weight))
+        parts.append(add_synthetic(real, synthetic, recipe, label_set, seed, verdicts))
     elif recipe.extra == "repeated":
-        added = draw_synthetic(synthetic, reference, n_real, seed)
-        n = len(added) if reference.extra == "synthetic" else 0
+        n = 0
+        if reference.extra == "synthetic":
+            added = add_synthetic(real, synthetic, reference, label_set, seed, verdicts)
+            n = len(labelled(added))
         copies = repeat_rare(real, n, label_set, seed)
         parts.append(copies.assign(weight=reference.loss_weight, source="repeated"))
     mixed = pd.concat(parts, ignore_index=True) if parts else real.iloc[:0]
@@ -113,6 +92,42 @@ def mix(
             remedy="set real: true, or add synthetic dialogues",
         )
     return mixed.assign(seed=seed)
+
+
+def add_synthetic(
+    real: pd.DataFrame,
+    synthetic: pd.DataFrame,
+    recipe: Recipe,
+    label_set: LabelSet,
+    seed: int,
+    verdicts: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return the synthetic dialogues that a recipe adds, with a column `weight`.
+
+    They are drawn first; then labels change, utterances below the least confidence and those beyond
+    an emotion's ratio become context, and what is left shares the loss weight, in this order.
+
+    Args:
+        real: The real dialogues of this seed.
+        synthetic: All accepted synthetic dialogues, with a column `strategy`.
+        recipe: Of the addition.
+        label_set: The corpus's label set.
+        seed: Same seed, same addition.
+        verdicts: The verifier's of this seed, for recipes that ask for them: the planned label's
+            confidence is kept as a column then.
+
+    Raises:
+        UserError: As `mix`.
+    """
+    check_emotions(list(recipe.emotion_ratios), label_set.emotions, EMOTION_RATIOS)
+    drawn = draw_synthetic(synthetic, recipe, len(labelled(real)), seed)
+    if recipe.asks_verifier:
+        heard = with_verdicts(drawn, verdicts)
+        drawn = confident(relabelled(heard, recipe.relabel), recipe.min_confidence)
+    drawn = limited(drawn, real, recipe.limits, label_set, seed)
+    weights = recipe.loss_weight * relative_weights(drawn, recipe.weighting)
+    left = [name for name in VERDICTS if name in drawn and name != "confidence"]
+    return drawn.drop(columns=left).assign(weight=weights)
 
 
 def draw_synthetic(synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: int) -> pd.DataFrame:

@@ -16,6 +16,8 @@ FROM_OUTSIDE = {
     "second_labels",
     "feature_store",
     "classifier_store",
+    "verifier_store",
+    "diversity_store",
     "provenance",
 }
 """What enters an experiment from outside, by the last part of the dataset's name."""

@@ -97,6 +97,17 @@ def _result_table(runs: ExperimentRuns, run_id: str, table: pd.DataFrame) -> Non
     runs.log_table(run_id, shown.round(3), "result_table.json")
 
 
+def _style_shift(runs: ExperimentRuns, run_id: str, style: dict[str, Any]) -> None:
+    auc = {f"style_auc_{by}": value for by, value in style["auc"].items() if value is not None}
+    runs.log_metrics(run_id, auc)
+    runs.log_json(run_id, style, "style_shift.json")
+
+
+def _verdicts(runs: ExperimentRuns, run_id: str, verdicts: pd.DataFrame) -> None:
+    if len(verdicts):
+        runs.log_metrics(run_id, {"verifier_confidence": verdicts["confidence"].mean()})
+
+
 def _report(runs: ExperimentRuns, run_id: str, page: str) -> None:
     runs.log_text(run_id, page, "report.html")
 
@@ -154,6 +165,7 @@ RECORDS: Mapping[str, Record] = {
     "release_measures": _release_measures,
     "report": _report,
     "result_table": _result_table,
+    "style_shift": _style_shift,
     "training_history": _training_history,
     "trials": _trials,
     "tuned_recipe": _tuned_recipe,
@@ -161,6 +173,7 @@ RECORDS: Mapping[str, Record] = {
     "tuning_report": _tuning_report,
     "tuning_summary": _tuning_summary,
     "validation_report": _validation_report,
+    "verdicts": _verdicts,
 }
 """By the last part of the dataset's name; most datasets need no entry: the catalog keeps them."""
 

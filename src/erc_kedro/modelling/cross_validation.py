@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from math import isfinite
 from typing import Any
 
@@ -19,6 +19,7 @@ from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.open import open_classifier
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
+from erc_kedro.modelling.verification import Judge
 
 _MOST_OPENED = 8
 """Classifiers kept for the next recipe with the same settings."""
@@ -97,14 +98,19 @@ class Trainer:
             FloatingPointError: If a loss or a probability is not a finite number.
         """
         classifier = self._open(settings)
+        expected = self._judge.expected(recipe, settings)
         with side_by_side(self.threads or classifier.workers) as pool:
-            run = partial(self._count, classifier, recipe)
+            run = partial(self._count, classifier, recipe, settings, expected)
             under_way = [pool.submit(run, held_out, seed) for held_out, seed in work]
             try:
                 return [own.result() for own in under_way]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return Judge(self.synthetic, self.label_set, self._open)
 
     def _open(self, settings: ClassifierSettings) -> Classifier:
         if settings not in self._opened:
@@ -114,10 +120,18 @@ class Trainer:
         return self._opened[settings]
 
     def _count(
-        self, classifier: Classifier, recipe: Recipe, held_out: HeldOut, seed: int
+        self,
+        classifier: Classifier,
+        recipe: Recipe,
+        settings: ClassifierSettings,
+        expected: Floats | None,
+        held_out: HeldOut,
+        seed: int,
     ) -> Floats:
-        real = held_out.real
-        mixed = mix(real, self.synthetic, recipe, self.reference, self.label_set, seed)
+        real, verdicts = held_out.real, None
+        if recipe.asks_verifier:
+            verdicts = self._judge.verdicts(recipe, settings, real, seed, expected)
+        mixed = mix(real, self.synthetic, recipe, self.reference, self.label_set, seed, verdicts)
         state, history = classifier.fit(mixed, real, seed=seed)
         probabilities = classifier.probabilities(state, held_out.rows)
         if not (all(isfinite(loss) for _, loss in history) and np.isfinite(probabilities).all()):

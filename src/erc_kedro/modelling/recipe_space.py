@@ -1,124 +1,33 @@
-"""What can be searched by its name: fields of a recipe, settings of a classifier. No torch here."""
+"""A space of recipes and classifier settings, beside the dialogues at hand. No torch here."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from difflib import get_close_matches
-from math import floor
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil, floor
+from typing import Any
 
 import pandas as pd
-from pydantic import Field, TypeAdapter, ValidationError
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import labelled
-from erc_kedro.core.mixing import Recipe
-from erc_kedro.core.parameters import ParameterGroup
+from erc_kedro.core.recipe import Recipe
 from erc_kedro.core.tuning import Dimension, Settings
+from erc_kedro.modelling.searchable import (
+    OF_EMOTIONS,
+    OF_RECIPE,
+    TRAINING,
+    check_space,
+    is_ratio,
+    searchable,
+)
 from erc_kedro.modelling.settings import ClassifierSettings
 
-TRAINING = "training."
-"""What the names of a classifier's settings begin with; the rest is their path."""
+__all__ = ["RecipeSpace", "check_space", "searchable"]
 
 _DIGITS = 4
 """Significant digits of a number that is tried, so that it can be written down as it is."""
 
 _STEP = 10_000
 """Ratios are multiples of 1 / this: less than an utterance."""
-
-
-def searchable(classifier: str | None = None) -> dict[str, TypeAdapter[Any]]:
-    """Return what checks a value, by every name that may be searched.
-
-    Args:
-        classifier: Leaves out the settings of the other kind, which would have no effect.
-    """
-    found = {
-        "ratio": TypeAdapter(Annotated[float, Field(ge=0)]),
-        "strategy": _adapter(Recipe, "strategy"),
-        "loss_weight": _adapter(Recipe, "loss_weight"),
-    }
-    for group in ("objective", "contextual", "finetuned"):
-        if classifier in (None, group) or group == "objective":
-            kind = ClassifierSettings.model_fields[group].annotation
-            assert isinstance(kind, type)
-            for name in kind.model_fields:
-                found[f"{TRAINING}{group}.{name}"] = _adapter(kind, name)
-    return found
-
-
-def _adapter(group: type[ParameterGroup], name: str) -> TypeAdapter[Any]:
-    field = group.model_fields[name]
-    kind: Any = field.annotation
-    return TypeAdapter(Annotated[(kind, *field.metadata)] if field.metadata else kind)
-
-
-def check_space(space: Mapping[str, Dimension], classifier: str | None = None) -> None:
-    """Refuse what cannot be searched: unknown names, and values that their group would refuse.
-
-    Args:
-        space: The dimensions by name.
-        classifier: The kind in use, if it is known.
-
-    Raises:
-        UserError: Naming the nearest right names, or what the group takes.
-    """
-    known = searchable(classifier)
-    for name, dimension in space.items():
-        if name not in known:
-            near = get_close_matches(name, known, n=3, cutoff=0.4)
-            idle = name in searchable()
-            raise UserError(
-                f"It has no effect: the classifier is {classifier!r}."
-                if idle
-                else "No such thing can be searched.",
-                where=f"tuning.space.{name}",
-                expected=", ".join(near or known),
-                remedy="correct the name, or set it to null to leave it out",
-            )
-        for value in _values(name, dimension):
-            try:
-                known[name].validate_python(value, strict=True)
-            except ValidationError as error:
-                raise UserError(
-                    "A value in the space is refused by the parameter that it is for.",
-                    where=f"tuning.space.{name}",
-                    found=repr(value),
-                    expected=error.errors()[0]["msg"],
-                    remedy="narrow the dimension, or make it categorical with choices",
-                ) from error
-    _check_ratio(space.get("ratio"))
-
-
-def _check_ratio(ratio: Dimension | None) -> None:
-    if ratio is None or not ratio.holds(0 if ratio.kind == "int" else 0.0):
-        if ratio is not None and ratio.kind == "categorical" and 0 in (ratio.choices or ()):
-            return
-        raise UserError(
-            "The space has no ratio of 0, which every recipe is held against.",
-            where="tuning.space.ratio",
-            expected="{kind: float, low: 0, high: null}, or bounds or choices that hold 0",
-        )
-
-
-def _values(name: str, dimension: Dimension) -> list[Any]:
-    """Return values that stand for all of a dimension; of whole numbers all, if they are few."""
-    if dimension.kind == "categorical":
-        return list(dimension.choices or ())
-    assert dimension.low is not None
-    if dimension.high is None and name != "ratio":
-        raise UserError(
-            "Only of synthetic dialogues there is a most.",
-            where=f"tuning.space.{name}.high",
-            expected="a number",
-            found="null",
-        )
-    high = dimension.low if dimension.high is None else dimension.high
-    if dimension.kind == "int":
-        few = high - dimension.low < 1000
-        return (
-            [*range(int(dimension.low), int(high) + 1)] if few else [int(dimension.low), int(high)]
-        )
-    return [dimension.low, high]
 
 
 @dataclass(frozen=True)
@@ -130,12 +39,14 @@ class RecipeSpace:
         reference: The default recipe: its values hold where nothing is searched.
         training: The classifier settings of which the same is true.
         most: By strategy the largest ratio that its accepted dialogues allow beside all of train.
+        most_of: The same of each emotion whose ratio is searched: by strategy, then by name.
     """
 
     dimensions: Mapping[str, Dimension]
     reference: Recipe
     training: ClassifierSettings
     most: Mapping[str, float]
+    most_of: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @classmethod
     def made_from(
@@ -145,6 +56,7 @@ class RecipeSpace:
         training: ClassifierSettings,
         train: pd.DataFrame,
         synthetic: pd.DataFrame,
+        emotions: Sequence[str] = (),
     ) -> "RecipeSpace":
         """Return the space beside these dialogues; the most that is there fills an open bound.
 
@@ -154,12 +66,13 @@ class RecipeSpace:
             training: The classifier settings.
             train: Real train.
             synthetic: The accepted synthetic dialogues, with a column `strategy`.
+            emotions: The label set: those whose ratio may be searched.
 
         Raises:
             UserError: If the space cannot be searched, a strategy has no dialogue, or the
                 default recipe is not in the space.
         """
-        check_space(space, training.classifier)
+        check_space(space, training.classifier, emotions)
         sizes = synthetic["strategy"].value_counts().to_dict() | {"all": len(synthetic)}
         n_real = len(labelled(train))
         most = {str(s): floor(_STEP * n / n_real) / _STEP for s, n in sizes.items() if n}
@@ -173,10 +86,16 @@ class RecipeSpace:
                 found=", ".join(missing),
                 remedy="generate some (generation.dialogues), or leave the strategy out",
             )
-        reach = max(most[str(name)] for name in used)
-        filled = {name: own.up_to(reach) for name, own in space.items()}
+        most = {name: most[name] for name in sorted(most)}
+        most_of = {s: _most_of_emotions(space, train, synthetic, s) for s in most}
+        filled = {
+            name: own.up_to(max((most_of[str(s)] | {"ratio": most[str(s)]})[name] for s in used))
+            if is_ratio(name)
+            else own
+            for name, own in space.items()
+        }
         plain = ClassifierSettings(**training.model_dump())
-        found = cls(filled, reference, plain, {s: most[s] for s in sorted(most)})
+        found = cls(filled, reference, plain, most, most_of)
         found._check_default()
         return found
 
@@ -195,23 +114,36 @@ class RecipeSpace:
     def open(self, settings: Settings) -> tuple[Recipe, ClassifierSettings]:
         """Return the recipe and the classifier settings that settings stand for."""
         found = self.in_effect(settings)
-        fields = ("strategy", "ratio", "loss_weight")
-        of_recipe = {name: found.get(name, getattr(self.reference, name)) for name in fields}
+        names = (*OF_RECIPE, "relabel")
+        of_recipe = {name: found.get(name, getattr(self.reference, name)) for name in names}
+        ratios = dict(self.reference.emotion_ratios)
         training = self.training.model_dump()
         for name, value in found.items():
             if name.startswith(TRAINING):
-                group, field = name.removeprefix(TRAINING).split(".")
-                training[group][field] = value
-        return Recipe(extra="synthetic", **of_recipe), ClassifierSettings(**training)
+                group, setting = name.removeprefix(TRAINING).split(".")
+                training[group][setting] = value
+            elif name.startswith(OF_EMOTIONS):
+                ratios[name.removeprefix(OF_EMOTIONS)] = value
+        recipe = Recipe(extra="synthetic", **of_recipe, emotion_ratios=ratios)
+        return recipe, ClassifierSettings(**training)
 
     def _default(self, name: str) -> Any:
         if name.startswith(TRAINING):
-            group, field = name.removeprefix(TRAINING).split(".")
-            return getattr(getattr(self.training, group), field)
+            group, setting = name.removeprefix(TRAINING).split(".")
+            return getattr(getattr(self.training, group), setting)
+        if name.startswith(OF_EMOTIONS):
+            return self._default_of_emotion(name)
         value = getattr(self.reference, name)
         if name == "ratio":
             most = self.most[self.reference.strategy]
             value = most if value is None else min(value, most)
+        return value
+
+    def _default_of_emotion(self, name: str) -> float | None:
+        """Return the default recipe's ratio; where it has no limit, one that limits nothing."""
+        value = self.reference.emotion_ratios.get(name.removeprefix(OF_EMOTIONS))
+        if value is None and not self.dimensions[name].holds(None):
+            return self.most_of[self.reference.strategy][name]
         return value
 
     def _rounded(self, name: str, value: Any) -> Any:
@@ -219,7 +151,7 @@ class RecipeSpace:
         if dimension.kind != "float" or not value:
             return value
         assert dimension.low is not None and dimension.high is not None
-        short = floor(_STEP * value + 0.5) / _STEP if name == "ratio" else _short(value)
+        short = floor(_STEP * value + 0.5) / _STEP if is_ratio(name) else _short(value)
         return min(max(short, float(dimension.low)), float(dimension.high))
 
     def _check_default(self) -> None:
@@ -236,3 +168,16 @@ class RecipeSpace:
 
 def _short(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")
+
+
+def _most_of_emotions(
+    space: Mapping[str, Dimension], train: pd.DataFrame, synthetic: pd.DataFrame, strategy: str
+) -> dict[str, float]:
+    """Return, by name in the space, the synthetic utterances of an emotion per real one."""
+    own = synthetic if strategy == "all" else synthetic[synthetic["strategy"] == strategy]
+    found = {}
+    for name in (name for name in space if name.startswith(OF_EMOTIONS)):
+        emotion = name.removeprefix(OF_EMOTIONS)
+        n_real = max(int((train["emotion"] == emotion).sum()), 1)
+        found[name] = ceil(_STEP * int((own["emotion"] == emotion).sum()) / n_real) / _STEP
+    return found

@@ -13,6 +13,7 @@ from erc_kedro.core.verdict import headline, verdict
 from erc_kedro.core.wording import plain
 from erc_kedro.reporting import summaries, tables
 from erc_kedro.reporting.images import inline_svg
+from erc_kedro.reporting.style_words import style_sentences, telling_words
 from erc_kedro.reporting.text import visible
 
 _NOT_RECORDED = "not recorded"
@@ -40,6 +41,7 @@ def render_report(
     synthetic_dialogues: pd.DataFrame,
     refused_dialogues: pd.DataFrame,
     provenance: Mapping[str, Any],
+    style_shift: Mapping[str, Any],
     mixtures: Mapping[str, Mapping[str, Any]],
     histories: Mapping[str, pd.DataFrame],
     figures: Mapping[str, str],
@@ -62,6 +64,7 @@ def render_report(
         provenance: How to repeat the run: kedro_command, git_commit, git_dirty,
             erc_kedro_version, mlflow_run_id, parameters, and parts (commands that made some of
             it anew); what is missing is said to be.
+        style_shift: As `modelling.style_shift.measure_style_shift` returns it.
         mixtures: By arm what it was trained on.
         histories: By arm a table with step, loss and seed.
         figures: SVG text by the names of `FIGURES`.
@@ -88,6 +91,8 @@ def render_report(
         mixtures=tables.mixtures(mixtures, labels),
         findings={split: facts["findings"] for split, facts in corpus_facts.items()},
         emotions=tables.emotions(arms, support),
+        style=style_sentences(style_shift),
+        style_words=telling_words(style_shift),
         generation=generation_report,
         spending=tables.spending(generation_report),
         validation=validation_report,

@@ -36,6 +36,7 @@ def mix(
     real_train: pd.DataFrame,
     synthetic_dialogues: pd.DataFrame,
     validation_gate: dict[str, Any],
+    verdicts: pd.DataFrame,
     corpus_card: dict[str, Any],
     recipe: Recipe,
     augmented: Recipe,
@@ -46,6 +47,7 @@ def mix(
         real_train: The real dialogues of every seed.
         synthetic_dialogues: The accepted synthetic dialogues.
         validation_gate: What the gate let through.
+        verdicts: On the synthetic utterances, by seed; empty if no recipe asks for them.
         corpus_card: Of the corpus.
         recipe: The arm's recipe.
         augmented: The augmented arm's recipe, whose size the oversampled arm matches.
@@ -59,7 +61,15 @@ def mix(
     drawn = real_train.drop(columns="real_fraction")
     training_sets = pd.concat(
         [
-            mixing.mix(real, synthetic_dialogues, recipe, augmented, label_set, seed)
+            mixing.mix(
+                real,
+                synthetic_dialogues,
+                recipe,
+                augmented,
+                label_set,
+                seed,
+                verdicts[verdicts["seed"] == seed],
+            )
             for seed, real in mixing.by_seed(drawn)
         ],
         ignore_index=True,

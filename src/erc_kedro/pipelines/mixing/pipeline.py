@@ -31,6 +31,7 @@ def create_arm_pipeline() -> Pipeline:
                     "real_train",
                     "synthetic_dialogues",
                     "validation_gate",
+                    "verdicts",
                     "corpus_card",
                     "params:recipe",
                     "params:augmented",

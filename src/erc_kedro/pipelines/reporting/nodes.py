@@ -63,6 +63,7 @@ def write_report(
     synthetic_dialogues: pd.DataFrame,
     refused_dialogues: pd.DataFrame,
     provenance: dict[str, Any],
+    style_shift: dict[str, Any],
     **others: Any,
 ) -> str:
     """Write the report.
@@ -78,6 +79,7 @@ def write_report(
         synthetic_dialogues: The accepted ones.
         refused_dialogues: The refused ones, with their reasons.
         provenance: How to repeat the run.
+        style_shift: How real and synthetic utterances are told apart.
         **others: "<arm>.mixture" and "<arm>.training_history" of every arm, and the figures as
             SVG text by their names.
 
@@ -97,6 +99,7 @@ def write_report(
         synthetic_dialogues=synthetic_dialogues,
         refused_dialogues=refused_dialogues,
         provenance=provenance,
+        style_shift=style_shift,
         mixtures=_by_arm(others, comparison, "mixture"),
         histories=_by_arm(others, comparison, "training_history"),
         figures={name: others[name] for name in FIGURES},

@@ -30,7 +30,7 @@ def create_pipeline(arms: Sequence[str]) -> Pipeline:
             node(
                 write_report,
                 inputs=_same(*shared, "generation_report", "result_table", "refused_dialogues")
-                | _same("provenance", *_of(arms, "mixture", "training_history"))
+                | _same("provenance", "style_shift", *_of(arms, "mixture", "training_history"))
                 | figures,
                 outputs="report",
                 name="write_report",

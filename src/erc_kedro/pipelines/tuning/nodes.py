@@ -69,7 +69,12 @@ def search_recipes(
 
     label_set = label_set_of(corpus_card)
     space = RecipeSpace.made_from(
-        tuning.dimensions, augmented, training, train_dialogues, synthetic_dialogues
+        tuning.dimensions,
+        augmented,
+        training,
+        train_dialogues,
+        synthetic_dialogues,
+        label_set.emotions,
     )
     about = {
         "corpus": corpus_card["corpus"],
@@ -163,7 +168,12 @@ def check_on_dev(
 
     label_set = label_set_of(corpus_card)
     space = RecipeSpace.made_from(
-        tuning.dimensions, augmented, training, train_dialogues, synthetic_dialogues
+        tuning.dimensions,
+        augmented,
+        training,
+        train_dialogues,
+        synthetic_dialogues,
+        label_set.emotions,
     )
     best = search_summary["best"]["settings"]
     trainer = Trainer(synthetic_dialogues, tuning_features, label_set, augmented)

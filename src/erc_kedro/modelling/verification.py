@@ -1,0 +1,204 @@
+"""A verifier's word on synthetic utterances, and what a model of the synthetic dialogues expects.
+
+After IMP-loss (Guo et al., ICLR 2025): a quality checker trained on real data, and a diversity
+checker trained on the synthetic data. Both read an utterance in its dialogue. The checker is
+cross-fitted by dialogue, or it would know by heart what it judges.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.mixing import Recipe, by_seed
+from erc_kedro.core.weighing import verdict_table, without_prior
+from erc_kedro.modelling.classifier import Classifier, State, fit_seeds
+from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.modelling.threads import side_by_side
+
+Floats = npt.NDArray[np.float64]
+
+_FOLDS = 5
+
+_MOST_KEPT = 64
+"""What was heard is kept for so many parts of real train, seeds and settings."""
+
+
+def as_training_set(dialogues: pd.DataFrame) -> pd.DataFrame:
+    """Return dialogues as a training set: every utterance weighs the same."""
+    return dialogues.assign(weight=1.0)
+
+
+def checker_settings(settings: ClassifierSettings) -> ClassifierSettings:
+    """Return the settings of the diversity checker: nobody voted on synthetic utterances."""
+    objective = settings.objective.model_copy(update={"soft_labels": False})
+    return settings.model_copy(update={"objective": objective})
+
+
+def checker_sets(synthetic: pd.DataFrame) -> pd.DataFrame:
+    """Return the training sets of the diversity checkers, one for each fold, told apart by `seed`.
+
+    Raises:
+        UserError: If there is just one dialogue.
+    """
+    folds = _folds(synthetic)
+    if folds.max(initial=0) < 1:
+        raise UserError(
+            "Too few synthetic dialogues for weights by importance.",
+            expected="at least 2: what judges a dialogue is trained on others",
+            found=str(synthetic["dialogue_id"].nunique()),
+            remedy="generate more, or choose another weighting",
+        )
+    parts = [synthetic[folds != fold].assign(seed=fold) for fold in range(int(folds.max()) + 1)]
+    return as_training_set(pd.concat(parts, ignore_index=True))
+
+
+def _folds(synthetic: pd.DataFrame) -> npt.NDArray[np.int64]:
+    """Return the number of each row's fold: whole dialogues, in a fixed random order."""
+    codes, ids = pd.factorize(synthetic["dialogue_id"])
+    order = np.random.default_rng([0, 6]).permutation(len(ids))
+    return order[codes] % min(_FOLDS, max(len(ids), 1))
+
+
+def heard_by_all(
+    classifier: Classifier,
+    states: Mapping[int, State],
+    trained_on: Mapping[int, pd.DataFrame],
+    synthetic: pd.DataFrame,
+    label_set: LabelSet,
+    smoothing: float,
+) -> dict[int, Floats]:
+    """Return `heard_by` of every seed's classifier, side by side."""
+    with side_by_side(classifier.workers) as pool:
+        under_way = {
+            seed: pool.submit(
+                heard_by, classifier, state, trained_on[seed], synthetic, label_set, smoothing
+            )
+            for seed, state in states.items()
+        }
+        return {seed: own.result() for seed, own in under_way.items()}
+
+
+def heard_by(
+    classifier: Classifier,
+    state: State,
+    trained_on: pd.DataFrame,
+    dialogues: pd.DataFrame,
+    label_set: LabelSet,
+    smoothing: float,
+) -> Floats:
+    """Return the probability of every label as if all were equally common.
+
+    Args:
+        classifier: Of the state.
+        state: Of a trained classifier.
+        trained_on: Its training set, whose label shares are taken out.
+        dialogues: To judge.
+        label_set: The corpus's.
+        smoothing: Utterances added to every label's count.
+
+    Returns:
+        Shape (rows, labels).
+    """
+    counts = label_set.counts(trained_on["emotion"]) + smoothing
+    return without_prior(classifier.probabilities(state, dialogues), counts / counts.sum())
+
+
+def expected_by_all(
+    classifier: Classifier,
+    states: Mapping[int, State],
+    synthetic: pd.DataFrame,
+    label_set: LabelSet,
+    smoothing: float,
+) -> Floats:
+    """Return what the diversity checkers hear, each in the dialogues that it was not trained on.
+
+    Args:
+        classifier: Of the states.
+        states: By fold, trained on `checker_sets` of the same dialogues.
+        synthetic: The dialogues.
+        label_set: The corpus's.
+        smoothing: Utterances added to every label's count.
+
+    Returns:
+        Shape (rows, labels).
+    """
+    folds = _folds(synthetic)
+    sets = {fold: synthetic[folds != fold] for fold in states}
+    heard = heard_by_all(classifier, states, sets, synthetic, label_set, smoothing)
+    return np.stack([heard[fold] for fold in sorted(heard)])[folds, np.arange(len(folds))]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Gives verdicts for one recipe after another; what does not depend on the recipe is kept.
+
+    Attributes:
+        synthetic: The accepted synthetic dialogues.
+        label_set: The corpus's.
+        open: Gives the classifier of settings.
+    """
+
+    synthetic: pd.DataFrame
+    label_set: LabelSet
+    open: Callable[[ClassifierSettings], Classifier]
+    _kept: dict[Any, tuple[Any, Floats]] = field(default_factory=dict, repr=False, compare=False)
+
+    def verdicts(
+        self,
+        recipe: Recipe,
+        settings: ClassifierSettings,
+        real: pd.DataFrame,
+        seed: int,
+        expected: Floats | None,
+    ) -> pd.DataFrame:
+        """Return the word of a verifier that is trained on these real dialogues alone.
+
+        Args:
+            recipe: Its strategy's dialogues are judged.
+            settings: Of the verifier.
+            real: The dialogues; what is kept is found by this very object.
+            seed: Of its training.
+            expected: As `expected` returned it.
+
+        Returns:
+            As `weighing.verdict_table`.
+        """
+        synthetic, key = self._asked_about(recipe), (settings, recipe.strategy, id(real), seed)
+        if key not in self._kept:
+            classifier, smoothing = self.open(settings), settings.objective.prior_smoothing
+            state, _ = classifier.fit(as_training_set(real), real, seed=seed)
+            quality = heard_by(classifier, state, real, synthetic, self.label_set, smoothing)
+            self._kept[key] = real, quality  # held here, so that no other table gets its id
+        return verdict_table(synthetic, self._kept[key][1], expected, self.label_set)
+
+    def expected(self, recipe: Recipe, settings: ClassifierSettings) -> Floats | None:
+        """Return what models of the synthetic dialogues expect, if the recipe asks; else None."""
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        if not recipe.asks_expectation:
+            return None
+        key = settings, recipe.strategy
+        if key not in self._kept:
+            checker, synthetic = self.open(checker_settings(settings)), self._asked_about(recipe)
+            sets, states = dict(by_seed(checker_sets(synthetic))), dict[int, State]()
+
+            def keep(fold: int, state: State, history: Any) -> None:
+                states[fold] = state
+
+            fit_seeds(checker, sets, sets, keep)
+            smoothing = settings.objective.prior_smoothing
+            found = expected_by_all(checker, states, synthetic, self.label_set, smoothing)
+            self._kept[key] = None, found
+        return self._kept[key][1]
+
+    def _asked_about(self, recipe: Recipe) -> pd.DataFrame:
+        if recipe.strategy == "all":
+            return self.synthetic
+        own = self.synthetic["strategy"] == recipe.strategy
+        return self.synthetic[own].reset_index(drop=True)

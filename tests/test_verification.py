@@ -1,0 +1,77 @@
+"""A recipe that asks a verifier, from the synthetic dialogues to the training sets."""
+
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import OTHER
+from tests.conftest import Project
+
+ASKING = {"weighting": "importance", "min_confidence": 0.1, "emotion_ratios": {"fear": 0.5}}
+MIX = "meld.augmented.mixing.mix"
+
+
+def table(project: Project, name: str) -> pd.DataFrame:
+    return pd.read_parquet(project.path / f"data/05_model_input/meld/{name}.parquet")
+
+
+def test_without_a_recipe_that_asks_nothing_is_trained(finished: tuple[Project, Any]) -> None:
+    project, done = finished
+    verdicts = table(project, "verdicts")
+    assert verdicts.empty
+    assert {"seed", "dialogue_id", "turn", "confidence", "heard", "expected"} <= set(verdicts)
+    assert not (project.path / "data/06_models/meld/verifier").exists()
+    assert "utterances judged" not in done.stderr
+
+
+@pytest.mark.usefixtures("untracked")
+def test_verdicts_decide_what_is_learnt_and_verifiers_are_kept(
+    copied: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    copied.run("augment_meld", {"meld": {"augmented": ASKING}}, to_nodes=[MIX])
+    verdicts, sets = table(copied, "verdicts"), table(copied, "augmented/training_sets")
+    synthetic = sets[sets["source"] == "synthetic"]
+    assert len(verdicts) == len(synthetic)  # both have a row per seed
+    for name in ("confidence", "expected", "heard_confidence", "heard_expected"):
+        assert verdicts[name].between(0, 1).all()
+    seeds = [own["confidence"].reset_index(drop=True) for _, own in verdicts.groupby("seed")]
+    assert not seeds[0].equals(seeds[1])
+    assert ((synthetic["emotion"] == OTHER) >= (synthetic["confidence"] < 0.1)).all()
+    learnt = synthetic[synthetic["emotion"] != OTHER]
+    assert learnt.groupby("seed")["weight"].mean().tolist() == pytest.approx([0.1, 0.1])
+    assert learnt["weight"].nunique() > 10
+    for _, own in sets.groupby("seed"):
+        counts = own["source"][own["emotion"] == "fear"].value_counts()
+        assert counts.get("synthetic", 0) <= 0.5 * counts["real"] + 0.5
+    trained = [line for line in caplog.messages if "trained" in line]
+    assert len(trained) == 2  # verifiers, and the models of the synthetic dialogues
+    caplog.clear()
+    other = ASKING | {"weighting": "doubt", "min_confidence": 0.3}
+    copied.run("augment_meld", {"meld": {"augmented": other}}, to_nodes=[MIX])
+    assert [line for line in caplog.messages if "classifiers kept" in line]
+    assert not [line for line in caplog.messages if "trained" in line]
+    assert table(copied, "verdicts")["expected"].isna().all()
+
+
+@pytest.mark.usefixtures("untracked")
+def test_an_arm_that_asks_does_not_go_on_from_a_run_that_did_not(copied: Project) -> None:
+    with pytest.raises(UserError, match="run the whole pipeline"):
+        copied.run("augment_meld", {"meld": {"augmented": ASKING}}, node_names=[MIX])
+
+
+@pytest.mark.usefixtures("untracked")
+def test_an_emotion_outside_the_label_set_is_refused(copied: Project) -> None:
+    wrong = {"meld": {"augmented": {"emotion_ratios": {"feer": 1.0}}}}
+    with pytest.raises(UserError, match="fear"):
+        copied.run("augment_meld", wrong, node_names=[MIX])
+
+
+def test_style_shift_is_measured_on_the_way(finished: tuple[Project, Any]) -> None:
+    project, _ = finished
+    report = project.read("08_reporting/meld/report.html").decode()
+    assert "Style shift" in report
+    parent = project.runs()[-1]
+    for by in ("length", "lexicon", "embedding"):
+        assert 0.4 < parent.data.metrics[f"style_auc_{by}"] <= 1
