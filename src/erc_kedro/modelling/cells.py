@@ -1,6 +1,5 @@
 """Trains the cells of a study, those that are not there yet, on all cores."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass, field
@@ -27,6 +26,9 @@ from erc_kedro.modelling.objective import SOURCES
 from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
+
+_CODE = (mixing, imbalance, cross_validation)
+"""What decides which dialogues a cell learns, beside this module."""
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -172,15 +174,14 @@ class CellTrainer:
 
     def _fingerprints(self) -> Any:
         """Return what gives a cell's fingerprint: of data, recipe, settings, seed and code."""
-        modules = (mixing, imbalance, cross_validation, inspect.getmodule(type(self)))
-        code = {str(own.__file__): Path(str(own.__file__)).read_bytes() for own in modules if own}
+        files = [Path(__file__), *(Path(str(own.__file__)) for own in _CODE)]
         shared = {
             "train": table_digest(self.train),
             "synthetic": table_digest(self.synthetic),
             "test": table_digest(self.test),
             "reference": self.reference.in_effect(),
             "folds": [self.folds, self.split_seed],
-            "code": digest_of({Path(name).name: text for name, text in code.items()}),
+            "code": digest_of({path.name: path.read_bytes() for path in files}),
             "numpy": np.__version__,
             "pandas": pd.__version__,
         }

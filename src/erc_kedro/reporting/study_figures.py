@@ -81,6 +81,7 @@ def _forest(entries: Sequence[Mapping[str, Any]]) -> Figure:
                 text, (100 * entry["difference"], row), (0, 6), textcoords="offset points",
                 ha="center", fontsize=8, color=INK,
             )  # fmt: skip
+        ax.margins(x=0.3)  # room for the numbers
         name_axes(ax, x=f"points of {plain(metric)}, difference", title=_title(metric))
     return figure
 
@@ -108,6 +109,7 @@ def _curves(rows: pd.DataFrame) -> Figure:
             ax.set_xticks([100 * f for f in fractions], [f"{100 * f:g} %" for f in fractions])
             ax.xaxis.set_minor_locator(NullLocator())
             ax.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
+        below.set_xlim(above.get_xlim())
         name_axes(above, y=f"{plain(metric)}, points", title=_title(metric))
         name_axes(below, x="part of real train", y="difference to none, points")
     share = {amount: f"{100 * float(amount):g} % of the synthetic dialogues" for amount in amounts}

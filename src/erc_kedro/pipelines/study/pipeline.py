@@ -3,14 +3,8 @@
 from kedro.pipeline import Pipeline, node
 
 from erc_kedro.core.experiment import ARMS
-from erc_kedro.pipelines.study.nodes import (
-    choose_baselines,
-    draw_study,
-    measure_copying,
-    score_study,
-    train_cells,
-    write_study_report,
-)
+from erc_kedro.pipelines.study.nodes import choose_baselines, measure_copying, train_cells
+from erc_kedro.pipelines.study.scoring import draw_study, score_study, write_study_report
 
 
 def create_pipeline() -> Pipeline:

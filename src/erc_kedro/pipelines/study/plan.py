@@ -6,12 +6,16 @@ from typing import Any
 import pandas as pd
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.experiment import ARMS
 from erc_kedro.core.imbalance import rarest
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.study import CellGroup, Imbalance, Treatment, shared
 from erc_kedro.modelling.recipe_space import TRAINING
 from erc_kedro.pipelines.study.parameters import AMOUNT, StudyParameters, TreatmentParameters
+
+KEYS = ["dialogue_id", "turn"]
+"""What tells the rows of test apart."""
 
 _NO_PRIOR = {"objective.prior_correction": False}
 """What is added in the imbalance part holds one emotion: a label prior of its own would say it all,
@@ -39,6 +43,11 @@ def plan(
         *_transfer(study, recipes, treatments),
     ]
     return shared(groups)
+
+
+def by_arm(*recipes: Recipe) -> dict[str, Recipe]:
+    """Return the arms' recipes, given in the order of `ARMS`, by the arms' names."""
+    return dict(zip(ARMS, recipes, strict=True))
 
 
 def for_test(groups: list[CellGroup]) -> list[CellGroup]:
