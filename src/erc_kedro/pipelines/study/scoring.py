@@ -1,4 +1,4 @@
-"""Nodes that come after training: the one that reads test labels, once, and what shows its tables."""
+"""Nodes after training: the one that reads test labels, once, and what shows its tables."""
 
 import logging
 from typing import Any
