@@ -13,6 +13,7 @@ from erc_kedro.core.experiment import ARMS, ExperimentParameters
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.corpora import CORPORA
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
+from erc_kedro.pipelines.study.parameters import StudyParameters
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 from erc_kedro.pipelines.tuning.parameters import TuningParameters
 from erc_kedro.pipelines.validation.nodes import REFUSED_ROWS
@@ -38,6 +39,7 @@ def test_every_environment_gives_valid_parameters(new_project: Project, env: str
         assert isinstance(own["training"], TrainingParameters)
         assert isinstance(own["generation"], GenerationParameters)
         assert isinstance(own["tuning"], TuningParameters)
+        assert isinstance(own["study"], StudyParameters)
         assert all(isinstance(own[arm], Recipe) for arm in ARMS)
         assert own["training"].classifier == ("finetuned" if env == "gpu" else "contextual")
         assert tuple(own["generation"].definitions) == corpus.label_set.emotions

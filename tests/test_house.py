@@ -21,13 +21,15 @@ PIPELINES = register_pipelines()
 AUGMENT = PIPELINES["augment_meld"]
 RELEASE = PIPELINES["release_meld"]
 TUNE = PIPELINES["tune_meld"]
-NODES = {node.name: node for node in (*AUGMENT.nodes, *RELEASE.nodes, *TUNE.nodes)}
+STUDY = PIPELINES["study_meld"]
+NODES = {node.name: node for node in (*AUGMENT.nodes, *RELEASE.nodes, *TUNE.nodes, *STUDY.nodes)}
+FLOWS = {"augment": AUGMENT, "release": RELEASE, "tune": TUNE, "study": STUDY}
 HEAVY = ("torch", "transformers", "great_expectations", "optuna", "sklearn", "matplotlib")
 
 
 def test_every_corpus_has_the_same_pipelines() -> None:
     for corpus in CORPORA:
-        for verb in ("prepare", "generate", "augment", "release", "tune"):
+        for verb in ("prepare", "generate", "augment", "release", "tune", "study"):
             assert f"{verb}_{corpus}" in PIPELINES
     assert {n.name for n in PIPELINES["__default__"].nodes} == {n.name for n in AUGMENT.nodes}
 
@@ -65,6 +67,23 @@ def test_tuning_sees_nothing_of_test() -> None:
     }  # fmt: skip
     of_dev = {n.name for n in TUNE.nodes if "meld.dev_dialogues" in n.inputs}
     assert of_dev == {"meld.encoding.collect_tuning_texts", "meld.tuning.check_on_dev"}
+
+
+def test_a_study_reads_test_labels_in_one_node_and_trains_without_them() -> None:
+    readers = {n.name for n in STUDY.nodes if "meld.test_dialogues" in n.inputs}
+    assert readers == {"meld.study.score_study"}
+    [scoring] = [n for n in STUDY.nodes if n.name == "meld.study.score_study"]
+    after = STUDY.from_nodes("meld.study.score_study")
+    assert {n.name for n in after.nodes} == {
+        "meld.study.score_study", "meld.study.draw_study", "meld.study.write_study_report",
+    }  # fmt: skip
+    assert {"meld.study_cells", "meld.baseline_choice"} <= set(scoring.inputs)
+    facts = {n.name for n in STUDY.nodes if "meld.corpus_facts" in n.inputs}
+    assert facts == {"meld.validation.check_corpus"}
+    assert not [n.name for n in STUDY.nodes if "meld.dev_dialogues" in n.inputs]
+    [choosing] = [n for n in STUDY.nodes if n.name == "meld.study.choose_baselines"]
+    given = {name for name in choosing.inputs if not name.startswith("params:")}
+    assert given == {"meld.study_cells", "meld.train_dialogues", "meld.corpus_card"}
 
 
 def test_label_counts_of_test_go_to_reports_alone() -> None:
@@ -150,7 +169,7 @@ def layers() -> dict[str, str]:
     for path in (ROOT / "conf/base").glob("catalog*.yml"):
         entries |= yaml.safe_load(path.read_text())
     found = {}
-    for name in {*datasets(AUGMENT), *datasets(RELEASE), *datasets(TUNE)}:
+    for name in {*datasets(AUGMENT), *datasets(RELEASE), *datasets(TUNE), *datasets(STUDY)}:
         matching = [key for key in entries if matches(key, name)]
         assert matching, f"{name} has no catalog entry: it would not outlive the run"
         best = max(matching, key=lambda key: len(re.sub(r"\{\w+\}", "", key)))
@@ -162,7 +181,7 @@ def test_every_dataset_is_in_the_catalog_with_a_layer(layers: dict[str, str]) ->
     assert all(layers.values())
 
 
-@pytest.mark.parametrize("flow", [AUGMENT, RELEASE, TUNE], ids=["augment", "release", "tune"])
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_what_enters_from_outside_is_known_and_shown_as_raw(
     layers: dict[str, str], flow: Pipeline
 ) -> None:
@@ -170,6 +189,9 @@ def test_what_enters_from_outside_is_known_and_shown_as_raw(
     kinds = {name.rsplit(".", maxsplit=1)[-1] for name in given}
     if flow is TUNE:
         outside = {"raw", "other_corpora", "language_model", "feature_store", "study_storage"}
+    elif flow is STUDY:
+        outside = {"raw", "other_corpora", "language_model", "feature_store", "cell_store"}
+        outside |= {"provenance"}
     elif flow is AUGMENT:
         outside = FROM_OUTSIDE - {"second_labels"}
     else:
@@ -178,7 +200,7 @@ def test_what_enters_from_outside_is_known_and_shown_as_raw(
     assert {layers[name] for name in given} == {"raw"}
 
 
-@pytest.mark.parametrize("flow", [AUGMENT, RELEASE, TUNE], ids=["augment", "release", "tune"])
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 def test_layers_do_not_run_in_a_circle_or_kedro_viz_shows_none(
     layers: dict[str, str], flow: Pipeline
 ) -> None:

@@ -17,6 +17,7 @@ from erc_kedro.pipelines.encoding.parameters import EncodingParameters
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
 from erc_kedro.pipelines.release.parameters import ReleaseParameters
+from erc_kedro.pipelines.study.parameters import StudyParameters
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 from erc_kedro.pipelines.tuning.parameters import TuningParameters
 from erc_kedro.pipelines.validation.parameters import ValidationParameters
@@ -42,6 +43,7 @@ GROUPS: Mapping[str, Group] = {
     "experiment": Group(ExperimentParameters, "augment", "experiment.real_fraction=0.1"),
     "training": Group(TrainingParameters, "augment", "training.contextual.steps=200"),
     "tuning": Group(TuningParameters, "tune", "tuning.trials=60"),
+    "study": Group(StudyParameters, "study", "study.confirmatory.n_seeds=5"),
     "release": Group(ReleaseParameters, "release", "release.licence=cc-by-sa-4.0"),
 }
 RECIPES = Group(Recipe, "augment", "augmented.ratio=0.2")

@@ -14,6 +14,7 @@ from erc_kedro.pipelines import (
     mixing,
     release,
     reporting,
+    study,
     training,
     tuning,
     validation,
@@ -48,6 +49,7 @@ def register_pipelines() -> dict[str, Pipeline]:
             "generate": generate,
             "augment": augment,
             "release": generate + release_pipeline(),
+            "study": generate + encoding.create_study_pipeline() + study.create_pipeline(),
             "tune": generate + encoding.create_tuning_pipeline() + tuning.create_pipeline(),
         }
         for verb, flow in flows.items():

@@ -1,6 +1,6 @@
 """Whether two arms differ: crossed paired bootstrap, Holm's correction, smallest difference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,13 @@ class Difference:
 
 
 def compare(
-    arm: Floats, baseline: Floats, *, draws: int = DRAWS, seed: int = 0
+    arm: Floats,
+    baseline: Floats,
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+    metrics: Sequence[str] = HEADLINE,
+    score: Callable[[Floats], Floats] = headline_scores,
 ) -> list[Difference]:
     """Compare two arms by a crossed paired bootstrap.
 
@@ -52,9 +58,11 @@ def compare(
         baseline: Same shape, same seeds and dialogues.
         draws: Number of bootstrap draws.
         seed: Of the resampling.
+        metrics: Names of what `score` returns.
+        score: Counts of shape (..., 3, labels) to scores of shape (..., metrics).
 
     Returns:
-        One difference per metric of `metrics.HEADLINE`.
+        One difference per metric.
 
     Raises:
         ValueError: If the shapes differ.
@@ -62,10 +70,10 @@ def compare(
     if arm.shape != baseline.shape:
         raise ValueError(f"arm and baseline differ in shape: {arm.shape}, {baseline.shape}")
     n_seeds, n_dialogues = arm.shape[:2]
-    observed = (headline_scores(arm.sum(1)) - headline_scores(baseline.sum(1))).mean(0)
+    observed = (score(arm.sum(1)) - score(baseline.sum(1))).mean(0)
     rng = np.random.default_rng(seed)
     flat = np.stack([arm, baseline]).transpose(2, 0, 1, 3, 4).reshape(n_dialogues, -1)
-    drawn = np.empty((draws, len(HEADLINE)))
+    drawn = np.empty((draws, len(metrics)))
     with counting("bootstrap", draws, "draws") as advance:
         for start in range(0, draws, _CHUNK):
             size = min(_CHUNK, draws - start)
@@ -74,7 +82,7 @@ def compare(
             )
             seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=size) / n_seeds
             resampled = (dialogues.astype(float) @ flat).reshape(size, 2, n_seeds, 3, -1)
-            difference = np.diff(headline_scores(resampled), axis=1)[:, 0] * -1
+            difference = np.diff(score(resampled), axis=1)[:, 0] * -1
             drawn[start : start + size] = np.einsum("bs,bsm->bm", seeds, difference)
             advance(size)
     extreme = (np.abs(drawn - observed) >= np.abs(observed) - 1e-12).sum(0)
@@ -87,7 +95,7 @@ def compare(
             p_value=float((extreme[i] + 1) / (draws + 1)),
             standard_error=float(drawn[:, i].std(ddof=1)),
         )
-        for i, metric in enumerate(HEADLINE)
+        for i, metric in enumerate(metrics)
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, Generic, NoReturn, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
+from erc_kedro.modelling.cell_store import CellStore
 from erc_kedro.modelling.classifier_store import ClassifierStore
 from erc_kedro.modelling.features import FeatureStore
 
@@ -61,3 +62,17 @@ class ClassifierStoreDataset(StoreDataset[ClassifierStore]):
     """
 
     opens = ClassifierStore
+
+
+class CellStoreDataset(StoreDataset[CellStore]):
+    """Opens the store that keeps what every cell of a study predicted, one file per cell.
+
+    Example:
+        ```yaml
+        "{corpus}.cell_store":
+          type: erc_kedro.datasets.CellStoreDataset
+          path: data/07_model_output/{corpus}/study_cells
+        ```
+    """
+
+    opens = CellStore

@@ -94,7 +94,7 @@ class OnScreen:
         if f"{corpus}.preview" in pipeline.all_outputs():
             print(catalog.load(f"{corpus}.preview"))
         _say_what_is_older(corpus, pipeline, catalog)
-        for name in ("report", "release", "tuning_report"):
+        for name in ("report", "release", "tuning_report", "study_report"):
             if f"{corpus}.{name}" in pipeline.all_outputs():
                 path = Path(str(getattr(catalog.get(f"{corpus}.{name}"), "_filepath", "")))
                 logger.info("%s: %s", name.replace("_", " ").capitalize(), os.path.relpath(path))

@@ -95,6 +95,7 @@ def write_provenance(
         found = about | own | {"kedro_command": None, "parts": [command_line(run_params)]}
     else:
         return
-    if f"{corpus}.release" in pipeline.all_outputs():
-        found["release"] = about | {"kedro_command": command_line(run_params)}
+    for kind, output in (("release", "release"), ("study", "study_report")):
+        if f"{corpus}.{output}" in pipeline.all_outputs():
+            found[kind] = about | {"kedro_command": command_line(run_params)}
     catalog.save(name, secrets.hide_in(found))

@@ -14,6 +14,7 @@ from erc_kedro.tracking.runs import (
     comparison_metrics,
     validation_metrics,
 )
+from erc_kedro.tracking.study_runs import describe_study, log_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,6 +145,20 @@ def _tuning_report(runs: ExperimentRuns, run_id: str, page: str) -> None:
     runs.log_text(run_id, page, "tuning_report.html")
 
 
+def _study_table(runs: ExperimentRuns, run_id: str, table: pd.DataFrame) -> None:
+    runs.log_table(run_id, table.astype(object).where(table.notna(), None), "study_table.json")
+    runs.log_text(run_id, table.to_csv(index=False), "study/study_table.csv")
+
+
+def _study_figures(runs: ExperimentRuns, run_id: str, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        runs.log_bytes(run_id, content, f"figures/{name}")
+
+
+def _study_report(runs: ExperimentRuns, run_id: str, page: str) -> None:
+    runs.log_text(run_id, page, "study_report.html")
+
+
 def _figure(runs: ExperimentRuns, run_id: str, figure: "Figure", name: str) -> None:
     from erc_kedro.reporting.images import png_of, svg_of
 
@@ -166,6 +181,11 @@ RECORDS: Mapping[str, Record] = {
     "report": _report,
     "result_table": _result_table,
     "style_shift": _style_shift,
+    "confirmatory": describe_study,
+    "study_figures": _study_figures,
+    "study_report": _study_report,
+    "study_scores": log_groups,
+    "study_table": _study_table,
     "training_history": _training_history,
     "trials": _trials,
     "tuned_recipe": _tuned_recipe,

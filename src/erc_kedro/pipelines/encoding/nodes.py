@@ -47,6 +47,20 @@ def collect_tuning_texts(
     return _distinct(train_dialogues, dev_dialogues, synthetic_dialogues)
 
 
+def collect_study_texts(
+    train_dialogues: pd.DataFrame,
+    held_out_texts: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+) -> pd.DataFrame:
+    """Collect the texts that a study may train on or predict: of every strategy, none of dev.
+
+    Returns:
+        The distinct texts, sorted, in one column `text`.
+    """
+    test = held_out_texts[held_out_texts["split"] == "test"]
+    return _distinct(train_dialogues, test, synthetic_dialogues)
+
+
 def _distinct(*tables: pd.DataFrame) -> pd.DataFrame:
     texts = pd.concat([table["text"] for table in tables]).drop_duplicates().sort_values()
     return texts.to_frame().reset_index(drop=True)

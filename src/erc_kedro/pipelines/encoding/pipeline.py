@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from erc_kedro.pipelines.encoding.nodes import collect_texts, collect_tuning_texts, encode
+from erc_kedro.pipelines.encoding.nodes import (
+    collect_study_texts,
+    collect_texts,
+    collect_tuning_texts,
+    encode,
+)
 
 
 def create_pipeline(arms: Sequence[str]) -> Pipeline:
@@ -32,6 +37,19 @@ def create_tuning_pipeline() -> Pipeline:
             name="collect_tuning_texts",
         ),
         _encode("tuning_texts", "tuning_features", "encode_tuning_texts"),
+    )
+
+
+def create_study_pipeline() -> Pipeline:
+    """Return the pipeline from the dialogues that a study uses to their features."""
+    return _stage(
+        node(
+            collect_study_texts,
+            inputs=["train_dialogues", "held_out_texts", "synthetic_dialogues"],
+            outputs="study_texts",
+            name="collect_study_texts",
+        ),
+        _encode("study_texts", "study_features", "encode_study_texts"),
     )
 
 

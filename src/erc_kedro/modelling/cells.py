@@ -1,0 +1,216 @@
+"""Trains the cells of a study, those that are not there yet, on all cores."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError, as_completed
+from dataclasses import dataclass, field
+from math import isfinite
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from erc_kedro.core import imbalance, mixing
+from erc_kedro.core.corpus import digest_of
+from erc_kedro.core.labels import LabelSet, labelled
+from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.progress import counting
+from erc_kedro.core.study import Cell, CellGroup
+from erc_kedro.modelling import cross_validation
+from erc_kedro.modelling.cell_store import CellResult, CellStore
+from erc_kedro.modelling.classifier import Classifier
+from erc_kedro.modelling.classifier_store import digest
+from erc_kedro.modelling.cross_validation import split_dialogues
+from erc_kedro.modelling.objective import SOURCES
+from erc_kedro.modelling.open import open_classifier, what_training_depends_on
+from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.modelling.threads import side_by_side
+
+_CODE = (mixing, imbalance, cross_validation)
+"""What decides which dialogues a cell learns, beside this module."""
+
+_NOTHING = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class CellTrainer:
+    """Trains cells of a study, and predicts with them.
+
+    Attributes:
+        train: Real train.
+        synthetic: The accepted synthetic dialogues.
+        test: Dialogue table of test without labels.
+        features: Path and width of the features, as encoding returns them.
+        label_set: Of the corpus.
+        settings: Of the classifier; treatments change some.
+        reference: The augmented arm's recipe, whose size and weight repeated dialogues match.
+        folds: Of real train, for cells with a fold.
+        split_seed: Of the folds.
+        threads: How many trainings at once; None leaves it to the classifier.
+    """
+
+    train: pd.DataFrame
+    synthetic: pd.DataFrame
+    test: pd.DataFrame
+    features: Mapping[str, Any]
+    label_set: LabelSet
+    settings: ClassifierSettings
+    reference: Recipe
+    folds: int = 5
+    split_seed: int = 0
+    threads: int | None = None
+    _opened: dict[ClassifierSettings, Classifier] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    _held_out: list[pd.Series] = field(default_factory=list, repr=False, compare=False)
+
+    def update(
+        self, groups: Sequence[CellGroup], store: CellStore
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Train the cells that the store does not hold.
+
+        Args:
+            groups: All that the study needs.
+            store: Keeps each cell as soon as it is trained.
+
+        Returns:
+            For each group its key and the fingerprints of its cells in order; and how many cells
+            were trained.
+
+        Raises:
+            FloatingPointError: If a loss or a probability is not a finite number.
+        """
+        fingerprint = self._fingerprints()
+        wanted: dict[str, Cell] = {}
+        entries = []
+        for group in groups:
+            own = {fingerprint(cell): cell for cell in group.cells()}
+            wanted |= own
+            entries.append({"key": group.key, "cells": list(own)})
+        missing = {name: cell for name, cell in wanted.items() if not store.has(name)}
+        self._run(missing, store)
+        return entries, len(missing)
+
+    def _run(self, cells: Mapping[str, Cell], store: CellStore) -> None:
+        if not cells:
+            return
+        if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
+            own = (self.train, self.folds, self.split_seed, self.label_set)
+            self._held_out.extend(split_dialogues(*own))
+        classifiers = [self._open(cell) for cell in cells.values()]
+        workers = self.threads or min(own.workers for own in classifiers)
+        stopped = Event()
+        with counting("study", len(cells), "cells") as advance, side_by_side(workers) as pool:
+
+            def go_on(_: int) -> None:
+                if stopped.is_set():
+                    raise CancelledError
+
+            def run(name: str, cell: Cell, classifier: Classifier) -> None:
+                store.save(name, self._result(cell, classifier, go_on))
+                advance(1)
+
+            work = zip(cells.items(), classifiers, strict=True)
+            under_way = [pool.submit(run, *item, classifier) for item, classifier in work]
+            try:
+                for done in as_completed(under_way):
+                    done.result()
+            except BaseException:
+                stopped.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _result(self, cell: Cell, classifier: Classifier, go_on: Any) -> CellResult:
+        drawn = self._drawn(cell)
+        mixed, real = self._mixed(cell, drawn)
+        state, history = classifier.fit(mixed, real, seed=cell.seed, advance=go_on)
+        test, rest = _NOTHING, _NOTHING
+        if not all(isfinite(loss) for _, loss in history):
+            raise FloatingPointError("the loss is not a finite number")
+        if cell.fold is None:
+            test = _predicted(classifier, state, self.test)
+        if cell.judged:
+            others = rest_of(self.train, drawn)
+            rest = _predicted(classifier, state, others) if len(others) else rest
+        counted = labelled(mixed)
+        learnt = {
+            source: self.label_set.counts(counted["emotion"][counted["source"] == source]).tolist()
+            for source in SOURCES
+        }
+        return CellResult(test, rest, learnt)
+
+    def _drawn(self, cell: Cell) -> pd.DataFrame:
+        mask = None if cell.fold is None else self._held_out[cell.fold]
+        train = self.train if mask is None else self.train[~mask].reset_index(drop=True)
+        drawn = mixing.draw_real(train, cell.fraction, cell.seed)
+        return drawn.drop(columns="seed")
+
+    def _mixed(self, cell: Cell, real: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        treatment = cell.treatment
+        if treatment.imbalance is not None:
+            return imbalance.unbalance(real, self.synthetic, treatment.imbalance, cell.seed)
+        recipe = treatment.recipe
+        if treatment.amount is not None and recipe.extra == "synthetic":
+            chosen = self.synthetic["strategy"] == recipe.strategy
+            n = len(self.synthetic) if recipe.strategy == "all" else int(chosen.sum())
+            ratio = None if treatment.amount == 1 else treatment.amount * n / len(labelled(real))
+            recipe = recipe.model_copy(update={"ratio": ratio})
+        own = (self.synthetic, recipe, self.reference, self.label_set, cell.seed)
+        return mixing.mix(real, *own), real
+
+    def _settings(self, cell: Cell) -> ClassifierSettings:
+        values = self.settings.model_dump()
+        for path, value in cell.treatment.training.items():
+            group, name = path.split(".")
+            values[group][name] = value
+        return ClassifierSettings(**values)
+
+    def _open(self, cell: Cell) -> Classifier:
+        settings = self._settings(cell)
+        if settings not in self._opened:
+            self._opened[settings] = open_classifier(settings, dict(self.features), self.label_set)
+        return self._opened[settings]
+
+    def _fingerprints(self) -> Any:
+        """Return what gives a cell's fingerprint: of data, recipe, settings, seed and code."""
+        files = [Path(__file__), *(Path(str(own.__file__)) for own in _CODE)]
+        shared = {
+            "train": table_digest(self.train),
+            "synthetic": table_digest(self.synthetic),
+            "test": table_digest(self.test),
+            "reference": self.reference.in_effect(),
+            "folds": [self.folds, self.split_seed],
+            "code": digest_of({path.name: path.read_bytes() for path in files}),
+            "numpy": np.__version__,
+            "pandas": pd.__version__,
+        }
+        common = digest(shared)
+        known: dict[ClassifierSettings, str] = {}
+
+        def fingerprint(cell: Cell) -> str:
+            settings = self._settings(cell)
+            if settings not in known:
+                own = what_training_depends_on(settings, dict(self.features), self.label_set)
+                known[settings] = digest(own)
+            return digest([common, known[settings], cell.plain()])
+
+        return fingerprint
+
+
+def rest_of(train: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of train whose dialogue was not drawn, in their order."""
+    return train[~train["dialogue_id"].isin(set(drawn["dialogue_id"]))].reset_index(drop=True)
+
+
+def table_digest(table: pd.DataFrame) -> str:
+    """Return 16 hex digits for all that is in a dialogue table, whatever the columns' order."""
+    texts = {str(name): table[name].map(repr).tolist() for name in sorted(table.columns)}
+    return digest(texts)
+
+
+def _predicted(classifier: Classifier, state: Any, rows: pd.DataFrame) -> np.ndarray:
+    probabilities = classifier.probabilities(state, rows)
+    if not np.isfinite(probabilities).all():
+        raise FloatingPointError("a probability is not a finite number")
+    return probabilities.argmax(1)

@@ -1,0 +1,148 @@
+"""Cells of a study: trained once, on any number of cores alike, and again only for a reason."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.mixing import Recipe, draw_real, mix
+from erc_kedro.core.study import CellGroup, Imbalance, Treatment
+from erc_kedro.modelling import cells
+from erc_kedro.modelling.cell_store import CellResult, CellStore, open_cells
+from erc_kedro.modelling.cells import CellTrainer, rest_of
+from erc_kedro.modelling.contextual import ContextualClassifier
+from tests.modelling.test_contextual import CPU, FEATURES, LABELS, TEST
+from tests.modelling.test_cross_validation import SYNTHETIC, TRAIN, features, settings
+
+__all__ = ["features"]  # a fixture
+
+ALL = Recipe(extra="synthetic", strategy="balanced", loss_weight=0.5)
+HALF = TRAIN["dialogue_id"].nunique() // 2
+BLIND = TEST.drop(columns=["weight", "emotion"])
+RARE = Imbalance("fear", 0.5, "synthetic")
+
+
+def group(treatment: Treatment, seeds: tuple[int, ...] = (0, 1), **changes: Any) -> CellGroup:
+    fraction = changes.pop("fraction", 0.5)
+    return CellGroup("curves", "own", fraction, treatment, seeds, **changes)
+
+
+@pytest.fixture
+def trainer(features: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> CellTrainer:
+    """Trains on the features of `test_contextual`, which hold the texts of TEST too."""
+    monkeypatch.setattr(cells, "what_training_depends_on", lambda own, *_: own.model_dump())
+    monkeypatch.setattr(
+        cells,
+        "open_classifier",
+        lambda own, *_: ContextualClassifier(FEATURES, LABELS, own.contextual, own.objective, CPU),
+    )
+    return CellTrainer(
+        TRAIN, SYNTHETIC, BLIND, features, LABELS, settings(steps=8), ALL, folds=3, threads=1
+    )
+
+
+def changed(trainer: CellTrainer, **changes: Any) -> CellTrainer:
+    from dataclasses import replace
+
+    return replace(trainer, _opened={}, _held_out=[], **changes)
+
+
+def texts(store: CellStore) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.folder.glob("*.json")}
+
+
+GROUPS = [
+    group(Treatment(ALL, amount=0.5), judged=True),
+    group(Treatment(Recipe(), {"objective.prior_correction": False})),
+    group(Treatment(ALL, {"objective.prior_correction": False}, imbalance=RARE)),
+    group(Treatment(Recipe()), seeds=(5,), folds=3, fraction=1.0),
+]
+
+
+def test_a_cell_is_what_training_by_hand_gives(trainer: CellTrainer, tmp_path: Path) -> None:
+    store = CellStore(tmp_path)
+    [entry], n = trainer.update([group(Treatment(ALL), seeds=(3,), judged=True)], store)
+    assert n == 1
+    [own] = open_cells({"folder": str(tmp_path), "groups": [entry]})[entry["key"]]
+    real = draw_real(TRAIN, 0.5, 3)
+    mixed = mix(real, SYNTHETIC, ALL, ALL, LABELS, 3)
+    chosen = settings(steps=8)
+    classifier = ContextualClassifier(FEATURES, LABELS, chosen.contextual, chosen.objective, CPU)
+    state, _ = classifier.fit(mixed, real, seed=3)
+    assert (own.test == classifier.probabilities(state, BLIND).argmax(1)).all()
+    rest = rest_of(TRAIN, real)
+    assert set(rest["dialogue_id"]).isdisjoint(real["dialogue_id"])
+    assert (own.rest == classifier.probabilities(state, rest).argmax(1)).all()
+    assert own.learnt["real"] == LABELS.counts(real["emotion"]).tolist()
+    assert sum(own.learnt["synthetic"]) == len(SYNTHETIC[SYNTHETIC["strategy"] == "balanced"])
+
+
+def test_the_number_of_cores_changes_no_bit(trainer: CellTrainer, tmp_path: Path) -> None:
+    one, three = CellStore(tmp_path / "one"), CellStore(tmp_path / "three")
+    entries = trainer.update(GROUPS, one)
+    assert changed(trainer, threads=3).update(GROUPS, three) == entries
+    assert texts(one) == texts(three)
+    assert len(texts(one)) == entries[1] == 2 + 2 + 2 + 3
+
+
+def test_a_repeated_study_trains_nothing_and_a_stopped_one_goes_on(
+    trainer: CellTrainer, tmp_path: Path
+) -> None:
+    store = CellStore(tmp_path)
+    entries, _ = trainer.update(GROUPS, store)
+    before = texts(store)
+    assert changed(trainer).update(GROUPS, store) == (entries, 0)
+    names = sorted(before)
+    (tmp_path / names[0]).unlink()  # stopped before this one
+    (tmp_path / names[1]).write_bytes(before[names[1]][:40])  # and the disk was full
+    (tmp_path / names[2]).write_bytes(before[names[2]].replace(b'"real"', b'"ream"'))
+    assert changed(trainer).update(GROUPS, store) == (entries, 3)
+    assert texts(store) == before
+
+
+def test_what_decides_a_cell_makes_it_another(trainer: CellTrainer, tmp_path: Path) -> None:
+    store, own = CellStore(tmp_path), [group(Treatment(ALL), seeds=(0,))]
+    trainer.update(own, store)
+    text = TRAIN.copy()
+    text.loc[0, "emotion"] = "joy" if text["emotion"][0] != "joy" else "fear"
+    for other in (
+        {"train": text},
+        {"synthetic": SYNTHETIC.iloc[::-1].sort_index().assign(strategy="balanced")},
+        {"settings": settings(steps=9)},
+        {"reference": Recipe(extra="synthetic", loss_weight=0.25)},
+    ):
+        assert changed(trainer, **other).update(own, store)[1] == 1, other
+    assert trainer.update([group(Treatment(ALL), seeds=(0,), judged=True)], store)[1] == 1
+    assert trainer.update(own, store)[1] == 0
+
+
+def test_an_error_ends_the_study_and_keeps_what_is_done(
+    trainer: CellTrainer, tmp_path: Path
+) -> None:
+    wrong = group(Treatment(Recipe(), {"contextual.learning_rate": 1e30}))
+    wrong = [GROUPS[1], wrong]
+    with pytest.raises(FloatingPointError):
+        trainer.update(wrong, CellStore(tmp_path))
+    assert len(texts(CellStore(tmp_path))) == 2
+    assert trainer.update(GROUPS[1:2], CellStore(tmp_path))[1] == 0
+
+
+def test_a_cell_that_is_gone_is_said(tmp_path: Path) -> None:
+    store = CellStore(tmp_path)
+    result = CellResult(np.array([0, 3]), np.array([], dtype=np.int64), {"real": [1, 2]})
+    store.save("abc", result)
+    found = store.load("abc")
+    assert found.test.tolist() == [0, 3] and found.rest.tolist() == []
+    with pytest.raises(UserError, match="run the study again"):
+        open_cells({"folder": str(tmp_path), "groups": [{"key": "k", "cells": ["abd"]}]})
+    (tmp_path / "abe.json").write_bytes((tmp_path / "abc.json").read_bytes())
+    assert not store.has("abe")  # a file under another cell's name is not that cell
+
+
+def test_table_digests_see_every_column() -> None:
+    table = pd.DataFrame({"text": ["a"], "emotion": ["joy"]})
+    assert cells.table_digest(table) == cells.table_digest(table[["emotion", "text"]])
+    assert cells.table_digest(table) != cells.table_digest(table.assign(turn=0))
