@@ -7,6 +7,7 @@ import pandas as pd
 
 from erc_kedro.core.experiment import AUGMENTED
 from erc_kedro.core.prompts import load_template
+from erc_kedro.hooks.search_records import SEARCH_RECORDS
 from erc_kedro.tracking.lineage import dataset_input
 from erc_kedro.tracking.runs import (
     ExperimentRuns,
@@ -14,7 +15,6 @@ from erc_kedro.tracking.runs import (
     comparison_metrics,
     validation_metrics,
 )
-from erc_kedro.tracking.study_runs import describe_study, log_groups
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,41 +124,6 @@ def _release_measures(runs: ExperimentRuns, run_id: str, measures: dict[str, Any
     runs.log_json(run_id, measures, "release/measures.json")
 
 
-def _trials(runs: ExperimentRuns, run_id: str, trials: pd.DataFrame) -> None:
-    runs.log_table(run_id, trials.astype(object).where(trials.notna(), None), "trials.json")
-
-
-def _tuning_summary(runs: ExperimentRuns, run_id: str, summary: dict[str, Any]) -> None:
-    runs.log_json(run_id, summary, "tuning/tuning_summary.json")
-
-
-def _tuned_recipe(runs: ExperimentRuns, run_id: str, text: str) -> None:
-    runs.log_text(run_id, text, "tuning/tuned_recipe.yml")
-
-
-def _tuning_figures(runs: ExperimentRuns, run_id: str, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        runs.log_bytes(run_id, content, f"figures/{name}")
-
-
-def _tuning_report(runs: ExperimentRuns, run_id: str, page: str) -> None:
-    runs.log_text(run_id, page, "tuning_report.html")
-
-
-def _study_table(runs: ExperimentRuns, run_id: str, table: pd.DataFrame) -> None:
-    runs.log_table(run_id, table.astype(object).where(table.notna(), None), "study_table.json")
-    runs.log_text(run_id, table.to_csv(index=False), "study/study_table.csv")
-
-
-def _study_figures(runs: ExperimentRuns, run_id: str, files: Mapping[str, bytes]) -> None:
-    for name, content in files.items():
-        runs.log_bytes(run_id, content, f"figures/{name}")
-
-
-def _study_report(runs: ExperimentRuns, run_id: str, page: str) -> None:
-    runs.log_text(run_id, page, "study_report.html")
-
-
 def _figure(runs: ExperimentRuns, run_id: str, figure: "Figure", name: str) -> None:
     from erc_kedro.reporting.images import png_of, svg_of
 
@@ -181,19 +146,10 @@ RECORDS: Mapping[str, Record] = {
     "report": _report,
     "result_table": _result_table,
     "style_shift": _style_shift,
-    "confirmatory": describe_study,
-    "study_figures": _study_figures,
-    "study_report": _study_report,
-    "study_scores": log_groups,
-    "study_table": _study_table,
     "training_history": _training_history,
-    "trials": _trials,
-    "tuned_recipe": _tuned_recipe,
-    "tuning_figures": _tuning_figures,
-    "tuning_report": _tuning_report,
-    "tuning_summary": _tuning_summary,
     "validation_report": _validation_report,
     "verdicts": _verdicts,
+    **SEARCH_RECORDS,
 }
 """By the last part of the dataset's name; most datasets need no entry: the catalog keeps them."""
 
