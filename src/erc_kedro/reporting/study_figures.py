@@ -124,11 +124,11 @@ def _imbalance(rows: pd.DataFrame) -> Figure:
     for ax, emotion in zip(axes, emotions, strict=True):
         own = rows[(rows["emotion"] == emotion) & (rows["metric"] == f"f1_{emotion}")]
         how = own["treatment"].str.split().str[1]
-        for name in _HOW:
+        step = 0.008 * own["learnt"].max()  # side by side, where they learnt equally many
+        for place, name in enumerate(_HOW):
             chosen = own[how == name].sort_values("learnt")
-            _bars(
-                ax, chosen["learnt"], chosen["mean"], chosen["std"], look[name], line=name == "none"
-            )
+            x = chosen["learnt"] + step * (place - 1.5)
+            _bars(ax, x, chosen["mean"], chosen["std"], look[name], line=name == "none")
         ax.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
         name_axes(
             ax, x=f"utterances of {label(emotion)} learnt", y="its F1, points", title=label(emotion)

@@ -46,6 +46,7 @@ def render_study_report(
             "title": title,
             "sentences": explored(table, part, copy_rates, source),
             "table": _explored(table[table["part"] == part], title),
+            "copying": _copying(copy_rates) if part == "transfer" else None,
         }
         for part, title in _TITLES.items()
         if (table["part"] == part).any()
@@ -149,7 +150,7 @@ def _explored(rows: pd.DataFrame, caption: str) -> Table:
                 *([row["emotion"]] if with_emotion else []),
                 percent(row["real_fraction"]),
                 f"{row['learnt']:,.0f}",
-                plain(row["metric"]),
+                _metric(row["metric"]),
                 with_spread(row["mean"], row["std"], row["seeds"]),
                 plain(row["against"]) or DASH,
                 change,
@@ -162,3 +163,26 @@ def _explored(rows: pd.DataFrame, caption: str) -> Table:
         [*head, "score", "against", "difference"],
         cells,
     )
+
+
+def _copying(copy_rates: Mapping[str, Mapping[str, float]]) -> Table:
+    rows = [
+        [
+            plain(name),
+            f"{100 * own['copied_utterances']:.1f} %",
+            f"{100 * own['fivegrams']:.1f} %",
+            f"{own['dialogues']:,.0f}",
+        ]
+        for name, own in copy_rates.items()
+    ]
+    return Table(
+        "How much of the synthetic dialogues stands in real train: share of the utterances of four "
+        "or more words, share of the distinct five-grams, and dialogues that overlap",
+        ["synthetic dialogues", "utterances", "five-grams", "dialogues"],
+        rows,
+    )
+
+
+def _metric(name: str) -> str:
+    emotion = name.removeprefix("f1_")
+    return plain(name) if emotion == name else f"F1 of {emotion}"

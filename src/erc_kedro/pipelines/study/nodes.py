@@ -79,8 +79,9 @@ def train_cells(
     )
     entries, n_trained = trainer.update(groups, cell_store)
     n = len({name for entry in entries for name in entry["cells"]})
-    kept = f"{n - n_trained:,} kept: nothing they depend on changed"
-    logger.info("%s cells: %s, %s trained", f"{n:,}", kept, f"{n_trained:,}")
+    parts = [f"{n - n_trained:,} kept: nothing they depend on changed"] if n > n_trained else []
+    parts += [f"{n_trained:,} trained: not there yet"] if n_trained else []
+    logger.info("%s cells: %s", f"{n:,}", "; ".join(parts))
     return {
         "folder": str(cell_store.folder),
         "groups": entries,
