@@ -139,7 +139,7 @@ def _ablation(rows: pd.DataFrame) -> list[str]:
         ]
         lead = f"With {percent(float(str(fraction)))} of real train, macro F1: "
         if told:
-            said.append(f"{lead}intervals without 0 have {'; '.join(told)}.")
+            said.append(f"{lead}{'; '.join(told)}; the other intervals hold 0.")
         else:
             said.append(f"{lead}the interval of every change holds 0.")
     return said
