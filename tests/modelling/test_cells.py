@@ -80,6 +80,26 @@ def test_a_cell_is_what_training_by_hand_gives(trainer: CellTrainer, tmp_path: P
     assert sum(own.learnt["synthetic"]) == len(SYNTHETIC[SYNTHETIC["strategy"] == "balanced"])
 
 
+@pytest.mark.parametrize("changes", [{"min_confidence": 0.6}, {"weighting": "importance"}])
+def test_a_recipe_may_ask_a_verifier_of_the_cells_own_real_dialogues(
+    trainer: CellTrainer, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    asking = Recipe(**ALL.model_dump() | changes)
+    store = CellStore(tmp_path)
+    entries, n = trainer.update([group(Treatment(own), seeds=(3,)) for own in (ALL, asking)], store)
+    assert n == 2
+    plain, own = (
+        open_cells({"folder": str(tmp_path), "groups": [entry]})[entry["key"]][0]
+        for entry in entries
+    )
+    assert own.learnt["real"] == plain.learnt["real"]
+    if "min_confidence" in changes:
+        assert 0 < sum(own.learnt["synthetic"]) < sum(plain.learnt["synthetic"])
+    else:
+        assert own.learnt == plain.learnt
+        assert (own.test != plain.test).any()
+
+
 def test_the_number_of_cores_changes_no_bit(trainer: CellTrainer, tmp_path: Path) -> None:
     one, three = CellStore(tmp_path / "one"), CellStore(tmp_path / "three")
     entries = trainer.update(GROUPS, one)

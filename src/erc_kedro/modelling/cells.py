@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erc_kedro.core import imbalance, mixing
+from erc_kedro.core import imbalance, mixing, recipe, weighing
 from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import counting
 from erc_kedro.core.study import Cell, CellGroup
-from erc_kedro.modelling import cross_validation
+from erc_kedro.modelling import cross_validation, verification
 from erc_kedro.modelling.cell_store import CellResult, CellStore
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.classifier_store import digest
@@ -27,7 +27,7 @@ from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
-_CODE = (mixing, imbalance, cross_validation)
+_CODE = (mixing, recipe, weighing, imbalance, cross_validation, verification)
 """What decides which dialogues a cell learns, beside this module."""
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -150,14 +150,25 @@ class CellTrainer:
         treatment = cell.treatment
         if treatment.imbalance is not None:
             return imbalance.unbalance(real, self.synthetic, treatment.imbalance, cell.seed)
-        recipe = treatment.recipe
-        if treatment.amount is not None and recipe.extra == "synthetic":
-            chosen = self.synthetic["strategy"] == recipe.strategy
-            n = len(self.synthetic) if recipe.strategy == "all" else int(chosen.sum())
+        how = treatment.recipe
+        if treatment.amount is not None and how.extra == "synthetic":
+            chosen = self.synthetic["strategy"] == how.strategy
+            n = len(self.synthetic) if how.strategy == "all" else int(chosen.sum())
             ratio = None if treatment.amount == 1 else treatment.amount * n / len(labelled(real))
-            recipe = recipe.model_copy(update={"ratio": ratio})
-        own = (self.synthetic, recipe, self.reference, self.label_set, cell.seed)
+            how = how.model_copy(update={"ratio": ratio})
+        verdicts = self._verdicts(cell, how, real) if how.asks_verifier else None
+        own = (self.synthetic, how, self.reference, self.label_set, cell.seed, verdicts)
         return mixing.mix(real, *own), real
+
+    def _verdicts(self, cell: Cell, how: Recipe, real: pd.DataFrame) -> pd.DataFrame:
+        """Return the word of a verifier that knows nothing but the cell's real dialogues."""
+        settings = self._settings(cell)
+        judge = verification.Judge(
+            self.synthetic,
+            self.label_set,
+            lambda own: open_classifier(own, dict(self.features), self.label_set),
+        )
+        return judge.verdicts(how, settings, real, cell.seed, judge.expected(how, settings))
 
     def _settings(self, cell: Cell) -> ClassifierSettings:
         values = self.settings.model_dump()
