@@ -80,7 +80,7 @@ def test_a_cell_is_what_training_by_hand_gives(trainer: CellTrainer, tmp_path: P
     assert sum(own.learnt["synthetic"]) == len(SYNTHETIC[SYNTHETIC["strategy"] == "balanced"])
 
 
-@pytest.mark.parametrize("changes", [{"min_confidence": 0.6}, {"weighting": "importance"}])
+@pytest.mark.parametrize("changes", [{"min_confidence": 0.25}, {"weighting": "importance"}])
 def test_a_recipe_may_ask_a_verifier_of_the_cells_own_real_dialogues(
     trainer: CellTrainer, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
