@@ -80,7 +80,8 @@ def _write_bank(folder: Path) -> None:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
             pair = json.loads(line)
             turns = pair["completion"]["turns"]
-            turns[0]["text"] = f"{HOSTILE[number % len(HOSTILE)]} {path.stem} {number}"
+            if number % 4:  # the others are there for the gate
+                turns[0]["text"] = f"{HOSTILE[number % len(HOSTILE)]} {path.stem} {number}"
             if number % 7 == 0:
                 turns[-1]["text"] = LONG
             lines.append(json.dumps(pair, ensure_ascii=False))
