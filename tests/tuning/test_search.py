@@ -47,6 +47,16 @@ class TestASearch:
         assert f"Trial {best.number} is the best so far" in caplog.text
         assert "Searched: 25 of 25 trials done; best f1" in caplog.text
 
+    def test_has_workers_of_this_package_whatever_else_is_called_like_it(
+        self, journal: StudyStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "erc_kedro").mkdir()
+        (tmp_path / "erc_kedro" / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+        study = open_parabola(journal)
+        search(study, make_parabola, trials=2, workers=1)
+        assert states(study) == 2 * ["COMPLETE"]
+
     def test_that_is_done_begins_nothing(self, journal: StudyStorage) -> None:
         study = open_parabola(journal)
         search(study, make_parabola, trials=3, workers=0)

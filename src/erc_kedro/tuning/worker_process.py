@@ -6,6 +6,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from queue import SimpleQueue
 from signal import Signals
 from threading import Thread
@@ -73,7 +74,8 @@ class WorkerProcess:
 def _environment(device: str | None) -> dict[str, str]:
     """Return a worker's environment: one thread, its device, modules from where they are here."""
     own = dict.fromkeys(_THREADS, "1")
-    own["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    here = str(Path(__file__).parents[2])  # first: a project's src may hold another copy
+    own["PYTHONPATH"] = os.pathsep.join([here, *(path for path in sys.path if path)])
     own["TOKENIZERS_PARALLELISM"] = "false"
     if device is not None:
         own["CUDA_VISIBLE_DEVICES"] = device
