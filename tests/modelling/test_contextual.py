@@ -261,3 +261,11 @@ def test_seeded_restores_threads_after_an_error() -> None:
         raise RuntimeError
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_predicting_draws_nothing_that_a_training_beside_it_would_miss(
+    state: dict[str, torch.Tensor],
+) -> None:
+    before = torch.get_rng_state()
+    classifier().probabilities(state, TEST)
+    assert torch.equal(torch.get_rng_state(), before)

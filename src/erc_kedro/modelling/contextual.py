@@ -206,13 +206,13 @@ class ContextualClassifier:
         Returns:
             float64 of shape (rows, labels).
         """
-        head = ContextualHead(len(state["mean"]), len(self._label_set), self._settings)
+        with seeded(0):  # weights are drawn before they are replaced: not from another's training
+            head = ContextualHead(len(state["mean"]), len(self._label_set), self._settings)
         weights = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
         head.load_state_dict(weights)
         head.to(self._device).eval()
-        inputs = (torch.from_numpy(self._features.of(dialogues["text"])) - state["mean"]) / state[
-            "scale"
-        ]
+        inputs = torch.from_numpy(self._features.of(dialogues["text"]))
+        inputs = (inputs - state["mean"]) / state["scale"]
         ranges = _row_ranges(dialogues)
         parts = []
         for start in range(0, len(ranges), 128):
