@@ -8,6 +8,7 @@ import pandas as pd
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.recipe import EMOTION_RATIOS, Recipe, check_emotions
+from erc_kedro.core.schedule import scheduled
 from erc_kedro.core.weighing import (
     VERDICTS,
     confident,
@@ -68,11 +69,11 @@ def mix(
     Returns:
         The dialogue table of the training set with columns `seed` and `weight`; no dialogue id
         stands in it twice, a repeated dialogue's copies are named "<id>#2", "<id>#3", ..., and
-        their source is "repeated".
+        their source is "repeated". With the columns of `core.schedule`, if the recipe has one.
 
     Raises:
         UserError: If the recipe asks for more than there is, for nothing, for an emotion outside
-            the label set, or for verdicts that are not there.
+            the label set, for verdicts that are not there, or for a difficulty that has no measure.
     """
     parts = [real.assign(weight=1.0)] if recipe.real else []
     if recipe.extra == "synthetic":
@@ -91,7 +92,7 @@ def mix(
             found=str(recipe),
             remedy="set real: true, or add synthetic dialogues",
         )
-    return mixed.assign(seed=seed)
+    return scheduled(mixed, recipe, label_set, seed).assign(seed=seed)
 
 
 def add_synthetic(

@@ -37,6 +37,10 @@ class Recipe(ParameterGroup):
             importance (confidence / what a model of the synthetic dialogues expects).
         relabel: An utterance for which the verifier gives another label at least this probability
             takes that label; null never.
+        schedule: What training sees when: all at any time (together), the synthetic dialogues first
+            and then the real ones alone (synthetic_first), or the easier half of all dialogues
+            first and then all (easy_first, also without extra).
+        first_share: Share of the optimiser steps in the first part of a schedule.
     """
 
     real: bool = True
@@ -48,12 +52,23 @@ class Recipe(ParameterGroup):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     weighting: Literal["none", "confidence", "doubt", "importance"] = "none"
     relabel: Annotated[float, Field(gt=0, le=1)] | None = None
+    schedule: Literal["together", "synthetic_first", "easy_first"] = "together"
+    first_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
 
     @model_validator(mode="after")
     def _all_in_effect(self) -> "Recipe":
         idle = sorted(self.model_fields_set & self.idle)
         if idle:
             raise ValueError(f"{', '.join(idle)} without effect: extra is {self.extra!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_both_parts(self) -> "Recipe":
+        if self.schedule == "synthetic_first" and not (self.real and self.extra == "synthetic"):
+            found = f"extra is {self.extra!r}, real is {str(self.real).lower()}"
+            raise ValueError(
+                f"schedule synthetic_first needs extra: synthetic, real: true; {found}"
+            )
         return self
 
     @property
@@ -82,7 +97,10 @@ class Recipe(ParameterGroup):
 
         What is on request is left out while it is off.
         """
-        off = {n for n in _ON_REQUEST if getattr(self, n) == type(self).model_fields[n].default}
+        fields = _ON_REQUEST | {"schedule"}
+        off = {n for n in fields if getattr(self, n) == type(self).model_fields[n].default}
+        if "schedule" in off:
+            off.add("first_share")
         found = self.model_dump(exclude=set(self.idle | off))
         if EMOTION_RATIOS in found:
             found[EMOTION_RATIOS] = self.limits
