@@ -100,6 +100,26 @@ def test_a_recipe_may_ask_a_verifier_of_the_cells_own_real_dialogues(
         assert (own.test != plain.test).any()
 
 
+@pytest.mark.parametrize("schedule", ["synthetic_first", "easy_first"])
+def test_a_recipe_may_order_its_dialogues(
+    trainer: CellTrainer, tmp_path: Path, schedule: str
+) -> None:
+    ordered = Recipe(**ALL.model_dump() | {"schedule": schedule})
+    easy_alone = Recipe(schedule="easy_first")
+    recipes = {"plain": ALL, "ordered": ordered, "real": Recipe(), "easy": easy_alone}
+    store = CellStore(tmp_path)
+    groups = [group(Treatment(own), seeds=(3,)) for own in recipes.values()]
+    entries, n = trainer.update(groups, store)
+    assert n == 4
+    found = {
+        name: open_cells({"folder": str(tmp_path), "groups": [entry]})[entry["key"]][0]
+        for name, entry in zip(recipes, entries, strict=True)
+    }
+    for one, two in (("plain", "ordered"), ("real", "easy")):
+        assert found[one].learnt == found[two].learnt
+        assert (found[one].test != found[two].test).any()
+
+
 def test_the_number_of_cores_changes_no_bit(trainer: CellTrainer, tmp_path: Path) -> None:
     one, three = CellStore(tmp_path / "one"), CellStore(tmp_path / "three")
     entries = trainer.update(GROUPS, one)

@@ -185,6 +185,14 @@ class TestKept:
         noted = SETS.assign(note="new").set_index(SETS.index + 7)
         assert update(arm, sets=noted)[0] == []
 
+    def test_when_dialogues_come_and_go_counts_unless_it_is_always(self, arm: Path) -> None:
+        always = SETS.assign(enters=float("nan"), leaves=float("nan"))
+        assert update(arm, sets=always)[0] == []
+        first = SETS["seed"] == 1
+        for column, time in (("enters", 0.3), ("leaves", 0.3), ("leaves", 0.4)):
+            ordered = always.assign(**{column: always[column].where(~first, time)})
+            assert update(arm, sets=ordered)[0] == [1]
+
     def test_all_changed_parts_are_named(self, arm: Path, caplog: pytest.LogCaptureFixture) -> None:
         update(arm, SETS.assign(weight=0.5), depends=DEPENDS | {"settings": 1, "software": 1})
         line = "4 classifiers trained, 3 steps each: training set, settings, software changed"

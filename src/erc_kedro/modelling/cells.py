@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erc_kedro.core import imbalance, mixing, recipe, weighing
+from erc_kedro.core import difficulty, imbalance, mixing, recipe, schedule, weighing
 from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.mixing import Recipe
@@ -27,7 +27,8 @@ from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
-_CODE = (mixing, recipe, weighing, imbalance, cross_validation, verification)
+_CORE = (mixing, recipe, weighing, schedule, difficulty, imbalance)
+_CODE = (*_CORE, cross_validation, verification)
 """What decides which dialogues a cell learns, beside this module."""
 
 _NOTHING = np.empty(0, dtype=np.int64)

@@ -14,6 +14,7 @@ from erc_kedro.core.dialogue import COLUMNS
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import vote_columns
 from erc_kedro.core.mixing import by_seed
+from erc_kedro.core.schedule import schedule_columns
 from erc_kedro.modelling.files import remove_leftovers, replacing
 
 if TYPE_CHECKING:
@@ -101,8 +102,7 @@ class ClassifierStore:
             str(seed): {"file": self._file(seed).name, "fingerprint": _fingerprint(seed, parts)}
             for seed, parts in wanted.items()
         }
-        manifest = {"folder": str(self._folder), "seeds": seeds}
-        return manifest, pd.concat(tables, ignore_index=True)
+        return {"folder": str(self._folder), "seeds": seeds}, pd.concat(tables, ignore_index=True)
 
     def load(self, seed: int) -> Stored:
         """Return a seed's classifier as its file holds it.
@@ -223,7 +223,8 @@ def _fingerprint(seed: int, parts: Parts) -> str:
 
 
 def _content(table: pd.DataFrame, columns: tuple[str, ...]) -> str:
-    return digest([table[name].tolist() for name in (*columns, *vote_columns(table))])
+    names = (*columns, *vote_columns(table), *schedule_columns(table))
+    return digest([table[name].tolist() for name in names])
 
 
 def _checksum(state: State, about: Mapping[str, Any]) -> str:

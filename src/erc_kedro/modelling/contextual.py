@@ -1,7 +1,6 @@
 """The contextual classifier: a convolution over the turns of a dialogue, on frozen features."""
 
 import math
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -10,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from erc_kedro.core.labels import LabelSet, labelled
+from erc_kedro.modelling.batches import batches_of, collate, of_dialogues, parts_of, row_ranges
 from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
 from erc_kedro.modelling.features import Features
 from erc_kedro.modelling.objective import Objective
@@ -157,7 +157,7 @@ class ContextualClassifier:
         inputs = inputs.sub_(mean).div_(scale).to(device)
         soft = self._objective.soft_labels
         wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
-        dialogues = _row_ranges(training_set)
+        dialogues = row_ranges(training_set)
         steps = self.steps(real)
         history: History = []
         generator = torch.Generator(device).manual_seed(seed)
@@ -174,9 +174,9 @@ class ContextualClassifier:
         average = [parameter.detach().clone() for parameter in parameters]
         head.train()
         per_pass = math.ceil(real["dialogue_id"].nunique() / settings.batch_dialogues)
-        batches = _batches(len(dialogues), per_pass, seed)
-        for step, chosen in zip(range(1, steps + 1), batches, strict=False):
-            rows, neighbours = _collate([dialogues[i] for i in chosen], settings.kernel)
+        parts = parts_of(training_set.iloc[[own.start for own in dialogues]], steps)
+        for step, chosen in enumerate(batches_of(parts, of_dialogues(per_pass, seed)), 1):
+            rows, neighbours = collate([dialogues[i] for i in chosen], settings.kernel)
             rows = rows.to(device)
             logits = head(inputs[rows], neighbours.to(device))
             loss = objective.loss(logits, wanted[rows], sources[rows], weights[rows])
@@ -213,38 +213,10 @@ class ContextualClassifier:
         head.to(self._device).eval()
         inputs = torch.from_numpy(self._features.of(dialogues["text"]))
         inputs = (inputs - state["mean"]) / state["scale"]
-        ranges = _row_ranges(dialogues)
+        ranges = row_ranges(dialogues)
         parts = []
         for start in range(0, len(ranges), 128):
-            rows, neighbours = _collate(ranges[start : start + 128], self._settings.kernel)
+            rows, neighbours = collate(ranges[start : start + 128], self._settings.kernel)
             parts.append(head(inputs[rows].to(self._device), neighbours.to(self._device)).cpu())
         logits = torch.cat(parts) + state["log_prior"]
         return logits.double().softmax(-1).numpy()
-
-
-def _row_ranges(table: pd.DataFrame) -> list[range]:
-    """Return the rows of each dialogue; a dialogue's rows must follow each other."""
-    codes = pd.factorize(table["dialogue_id"])[0]
-    starts = np.flatnonzero(np.diff(codes, prepend=-1))
-    if len(starts) != codes.max(initial=-1) + 1:
-        raise ValueError("the rows of a dialogue do not follow each other")
-    return [range(a, b) for a, b in zip(starts, [*starts[1:], len(codes)], strict=True)]
-
-
-def _collate(dialogues: list[range], kernel: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the rows of dialogues one after another, and each one's neighbours among them."""
-    rows = torch.tensor([row for dialogue in dialogues for row in dialogue])
-    lengths = torch.tensor([len(dialogue) for dialogue in dialogues])
-    first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)[:, None]
-    last = first + lengths.repeat_interleave(lengths)[:, None] - 1
-    distance = torch.arange(kernel) - kernel // 2
-    neighbours = torch.arange(len(rows))[:, None] + distance
-    outside = (neighbours < first) | (neighbours > last)
-    return rows, neighbours.masked_fill(outside, len(rows))
-
-
-def _batches(n: int, per_pass: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield batches for ever: every pass over n dialogues in the same number of batches."""
-    rng = np.random.default_rng([seed, 4])
-    while True:
-        yield from np.array_split(rng.permutation(n), min(per_pass, n))

@@ -1,6 +1,5 @@
 """The fine-tuned encoder: an utterance with its previous turns in, an emotion out."""
 
-from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import nn
 
 from erc_kedro.core.labels import OTHER, LabelSet
+from erc_kedro.modelling.batches import batches_of, of_utterances, parts_of
 from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.objective import Objective
@@ -94,8 +94,9 @@ class FineTunedClassifier:
             )
             learnt = np.flatnonzero(training_set["emotion"] != OTHER)  # the others are context
             lengths = [len(pairs[i][1]) for i in learnt]
-            batches = _batches(lengths, settings.batch_utterances, seed)
-            for step, drawn in zip(range(1, steps + 1), batches, strict=False):
+            parts = parts_of(training_set.iloc[learnt], steps)
+            one_pass = of_utterances(lengths, settings.batch_utterances, seed)
+            for step, drawn in enumerate(batches_of(parts, one_pass), 1):
                 rows = learnt[drawn]
                 batch = self._tokenize(tokenizer, [pairs[i] for i in rows])
                 chosen = torch.from_numpy(rows).to(device)
@@ -191,18 +192,3 @@ def fit_context(tokenizer: Any, context: str, text: str, max_tokens: int) -> tup
         return context, text
     start = context.find(" ", max(0, heard[len(heard) - room][0] - 1))
     return (context[start + 1 :] if start >= 0 else ""), text
-
-
-def _batches(lengths: list[int], size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield batches for ever, each utterance once per pass, alike in length within a batch."""
-    rng = np.random.default_rng([seed, 5])
-    n = len(lengths)
-    while True:
-        order = rng.permutation(n)
-        pools = np.array_split(order, max(1, n // (size * 50)))
-        batches: list[np.ndarray] = []
-        for pool in pools:
-            alike = pool[np.argsort(np.asarray(lengths)[pool], kind="stable")]
-            batches += np.array_split(alike, max(1, -(-len(alike) // size)))
-        for i in rng.permutation(len(batches)):
-            yield batches[i]

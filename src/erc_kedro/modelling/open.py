@@ -81,7 +81,7 @@ def what_training_depends_on(
         "software": {
             "torch": torch.__version__,
             "transformers": transformers.__version__ if kind == "finetuned" else None,
-            "code": _code_digest("classifier", "objective", "threads", *_CODE[kind]),
+            "code": _code_digest("batches", "classifier", "objective", "threads", *_CODE[kind]),
         },
     }
 
