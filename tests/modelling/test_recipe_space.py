@@ -209,3 +209,45 @@ def test_verdicts_can_be_searched() -> None:
     settings = {"ratio": 0.2, "min_confidence": 0.1, "weighting": "doubt"}
     recipe, _ = space.open(settings)
     assert (recipe.min_confidence, recipe.weighting) == (0.1, "doubt")
+
+
+SCHEDULE = choice("together", "synthetic_first", "easy_first")
+
+
+def scheduled(reference: Recipe = DEFAULT, **space: Dimension) -> RecipeSpace:
+    own = {"ratio": RATIO} | space
+    return RecipeSpace.made_from(own, reference, TRAINING, TRAIN, SYNTHETIC, EMOTIONS)
+
+
+def test_the_order_of_training_can_be_searched() -> None:
+    space = scheduled(schedule=SCHEDULE, first_share=number(0.1, 0.5))
+    assert space.first()[1] == {"ratio": 0.4, "schedule": "together", "first_share": 0.3}
+    own = {"ratio": 0.2, "schedule": "synthetic_first", "first_share": 0.23456}
+    recipe, _ = space.open(own)
+    assert (recipe.schedule, recipe.first_share) == ("synthetic_first", 0.2346)
+    recipe, _ = space.open(own | {"schedule": "together"})
+    assert "first_share" not in recipe.in_effect()
+    easy = Recipe(extra="synthetic", schedule="easy_first", first_share=0.4)
+    assert scheduled(easy, loss_weight=number(0.1, 1)).open({"ratio": 0.0})[0] == easy.model_copy(
+        update={"ratio": 0.0}
+    )
+
+
+def test_a_share_of_no_schedule_is_refused_as_of_no_effect() -> None:
+    with pytest.raises(UserError, match=r"(?s)no effect.*tuning\.space\.first_share"):
+        scheduled(first_share=number(0.1, 0.5))
+    scheduled(Recipe(extra="synthetic", schedule="easy_first"), first_share=number(0.1, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("name", "dimension"), [("first_share", number(0, 0.5)), ("schedule", choice("hard_first"))]
+)
+def test_values_that_no_schedule_takes_are_refused(name: str, dimension: Dimension) -> None:
+    with pytest.raises(UserError, match=f"tuning.space.{name}"):
+        check_space({"ratio": RATIO, name: dimension})
+
+
+def test_emotions_that_cannot_be_placed_are_told_before_the_search() -> None:
+    own = {"ratio": RATIO, "schedule": SCHEDULE}
+    with pytest.raises(UserError, match="ennui"):
+        RecipeSpace.made_from(own, DEFAULT, TRAINING, TRAIN, SYNTHETIC, (*EMOTIONS, "ennui"))

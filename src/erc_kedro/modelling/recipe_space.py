@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from erc_kedro.core.difficulty import shift_weights
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.labels import labelled
+from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.recipe import Recipe
 from erc_kedro.core.tuning import Dimension, Settings
 from erc_kedro.modelling.searchable import (
@@ -69,8 +70,8 @@ class RecipeSpace:
             emotions: The label set: those whose ratio may be searched.
 
         Raises:
-            UserError: If the space cannot be searched, a strategy has no dialogue, or the
-                default recipe is not in the space.
+            UserError: If the space cannot be searched, a strategy has no dialogue, a schedule
+                cannot be made, or the default recipe is not in the space.
         """
         check_space(space, training.classifier, emotions)
         sizes = synthetic["strategy"].value_counts().to_dict() | {"all": len(synthetic)}
@@ -97,6 +98,7 @@ class RecipeSpace:
         plain = ClassifierSettings(**training.model_dump())
         found = cls(filled, reference, plain, most, most_of)
         found._check_default()
+        found._check_schedules(emotions)
         return found
 
     def first(self) -> list[dict[str, Any]]:
@@ -164,6 +166,19 @@ class RecipeSpace:
                     found=str(dimension),
                     remedy="widen the dimension, or change the default",
                 )
+
+    def _check_schedules(self, emotions: Sequence[str]) -> None:
+        searched = self.dimensions.get("schedule")
+        tried = searched.choices or () if searched else (self.reference.schedule,)
+        if "first_share" in self.dimensions and set(tried) <= {"together"}:
+            raise UserError(
+                "It has no effect: all dialogues are seen together.",
+                where="tuning.space.first_share",
+                expected="schedule in the space too, with synthetic_first or easy_first",
+                remedy="add it, or leave first_share out",
+            )
+        if "easy_first" in tried:
+            shift_weights(LabelSet("tuning", tuple(emotions)))
 
 
 def _short(value: float) -> float:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from pydantic import ValidationError
 
+from erc_kedro.core.difficulty import shift_weights
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import ARMS
 from erc_kedro.core.imbalance import rarest
@@ -32,6 +34,9 @@ def plan(
         recipes: The arms' recipes by name.
         train: Real train; its label counts say which emotions are rare.
         label_set: Of the corpus.
+
+    Raises:
+        UserError: If a treatment, or an emotion that is named, cannot be.
     """
     treatments = {name: _treatment(own, recipes) for name, own in study.treatments.items()}
     groups = [
@@ -42,6 +47,8 @@ def plan(
         *_ablation(study, recipes),
         *_transfer(study, recipes, treatments),
     ]
+    if any(group.treatment.recipe.schedule == "easy_first" for group in groups):
+        shift_weights(label_set)  # refuses, before anything is trained, what it cannot place
     return shared(groups)
 
 
@@ -67,7 +74,15 @@ def _treatment(own: TreatmentParameters, recipes: Mapping[str, Recipe]) -> Treat
         if not name.startswith(TRAINING) and name != AMOUNT
     }
     amount: Any = own.changes.get(AMOUNT)
-    recipe = Recipe(**recipes[own.recipe].in_effect() | fields)
+    try:
+        recipe = Recipe(**recipes[own.recipe].in_effect() | fields)
+    except ValidationError as error:
+        raise UserError(
+            "A treatment changes its recipe to one that cannot be.",
+            where=f"study: recipe {own.recipe}, changes {fields}",
+            found=error.errors()[0]["msg"],
+            remedy="correct the changes, or begin with another recipe",
+        ) from error
     return Treatment(recipe, training, None if amount is None else float(amount))
 
 

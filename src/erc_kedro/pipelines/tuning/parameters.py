@@ -50,8 +50,8 @@ class TuningParameters(ParameterGroup):
         patience: Seconds to wait for a storage that is gone.
         check: On dev, at the end.
         space: What is searched: ratio, strategy, loss_weight, emotion_ratios.<emotion>,
-            min_confidence, weighting, and settings of training by their path; null takes a
-            dimension out.
+            min_confidence, weighting, schedule, first_share, and settings of training by their
+            path; null takes a dimension out.
     """
 
     objective: Literal["weighted_f1", "macro_f1", "both"]
