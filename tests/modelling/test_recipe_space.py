@@ -76,6 +76,8 @@ def test_an_unknown_name_is_refused_with_the_nearest(name: str, nearest: str) ->
         ("training.contextual.width", number(16, 64)),  # whole
         ("training.finetuned.precision", choice("float32", "float16")),
         ("strategy", choice("balanced", 3)),
+        ("schedule", choice("hard_first")),
+        ("first_share", number(0, 0.5)),
         ("loss_weight", Dimension(kind="float", low=0.1)),  # only of a ratio there is a most
     ],
 )
@@ -237,14 +239,6 @@ def test_a_share_of_no_schedule_is_refused_as_of_no_effect() -> None:
     with pytest.raises(UserError, match=r"(?s)no effect.*tuning\.space\.first_share"):
         scheduled(first_share=number(0.1, 0.5))
     scheduled(Recipe(extra="synthetic", schedule="easy_first"), first_share=number(0.1, 0.5))
-
-
-@pytest.mark.parametrize(
-    ("name", "dimension"), [("first_share", number(0, 0.5)), ("schedule", choice("hard_first"))]
-)
-def test_values_that_no_schedule_takes_are_refused(name: str, dimension: Dimension) -> None:
-    with pytest.raises(UserError, match=f"tuning.space.{name}"):
-        check_space({"ratio": RATIO, name: dimension})
 
 
 def test_emotions_that_cannot_be_placed_are_told_before_the_search() -> None:
