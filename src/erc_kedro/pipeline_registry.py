@@ -21,7 +21,7 @@ from erc_kedro.pipelines import (
     verification,
 )
 
-_SHARED_BY_CORPORA = {"feature_store", "study_storage"}
+_SHARED_BY_CORPORA = {"feature_store", "encoder_store", "study_storage"}
 
 _SHARED_BY_ARMS = {
     "real_train",

@@ -15,7 +15,7 @@ EMOTION_RATIOS = "emotion_ratios"
 """The field of ratios per emotion, and what their names in a search begin with."""
 
 _ALWAYS = frozenset({"strategy", "ratio", "loss_weight"})
-_ON_REQUEST = frozenset({EMOTION_RATIOS, "min_confidence", "weighting", "relabel"})
+_ON_REQUEST = frozenset({EMOTION_RATIOS, "min_confidence", "weighting", "relabel", "adapted"})
 
 
 class Recipe(ParameterGroup):
@@ -37,6 +37,8 @@ class Recipe(ParameterGroup):
             importance (confidence / what a model of the synthetic dialogues expects).
         relabel: An utterance for which the verifier gives another label at least this probability
             takes that label; null never.
+        adapted: Whether the encoder is first fine-tuned on all accepted synthetic dialogues, of any
+            strategy; what it then makes of a text stands beside what it made of it before.
         schedule: What training sees when: all at any time (together), the synthetic dialogues first
             and then the real ones alone (synthetic_first), or the easier half of all dialogues
             first and then all (easy_first, also without extra).
@@ -52,6 +54,7 @@ class Recipe(ParameterGroup):
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
     weighting: Literal["none", "confidence", "doubt", "importance"] = "none"
     relabel: Annotated[float, Field(gt=0, le=1)] | None = None
+    adapted: bool = False
     schedule: Literal["together", "synthetic_first", "easy_first"] = "together"
     first_share: Annotated[float, Field(gt=0, lt=1)] = 0.3
 
@@ -75,6 +78,11 @@ class Recipe(ParameterGroup):
     def idle(self) -> frozenset[str]:
         """The fields that can have no effect."""
         return frozenset() if self.extra == "synthetic" else _ALWAYS | _ON_REQUEST
+
+    @property
+    def asks_adaptation(self) -> bool:
+        """Whether it is trained on an adapted encoder; with a ratio of 0 it is real data alone."""
+        return self.adapted and self.extra == "synthetic" and self.ratio != 0
 
     @property
     def asks_verifier(self) -> bool:

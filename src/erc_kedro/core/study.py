@@ -51,6 +51,11 @@ class Treatment:
     amount: float | None = None
     imbalance: Imbalance | None = None
 
+    @property
+    def reads_by(self) -> Recipe:
+        """The recipe that says which features are read: those as they are under an imbalance."""
+        return self.recipe if self.imbalance is None else Recipe()
+
     def plain(self) -> dict[str, Any]:
         """Return all that is in effect as plain values: equal treatments give equal ones."""
         if self.imbalance is not None:

@@ -1,14 +1,12 @@
 """A folder of files, replaced as a whole."""
 
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from erc_kedro.modelling.files import remove_leftovers, replacing
+from erc_kedro.modelling.files import replacing, replacing_folder
 
 
 class FolderDataset(AbstractDataset[Mapping[str, bytes], dict[str, bytes]]):
@@ -44,21 +42,10 @@ class FolderDataset(AbstractDataset[Mapping[str, bytes], dict[str, bytes]]):
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or not path.parts:
                 raise DatasetError(f"{name!r} is no path in the folder {self._filepath}.")
-        target = Path(os.path.realpath(self._filepath))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(target)
-        incoming = target.with_name(f".{target.name}.{os.getpid()}.new")
-        former = target.with_name(f".{target.name}.former.{os.getpid()}.new")
-        try:
+        with replacing_folder(self._filepath) as incoming:
             for name, content in data.items():
                 with replacing(incoming / name) as file:
                     file.write_bytes(content)
-            if target.exists():
-                target.rename(former)
-            incoming.rename(target)
-        finally:
-            for left in (incoming, former):
-                shutil.rmtree(left, ignore_errors=True)
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()

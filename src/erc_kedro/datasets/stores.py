@@ -7,6 +7,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from erc_kedro.modelling.cell_store import CellStore
 from erc_kedro.modelling.classifier_store import ClassifierStore
+from erc_kedro.modelling.encoder_store import EncoderStore
 from erc_kedro.modelling.features import FeatureStore
 
 Store = TypeVar("Store")
@@ -48,6 +49,20 @@ class FeatureStoreDataset(StoreDataset[FeatureStore]):
     """
 
     opens = FeatureStore
+
+
+class EncoderStoreDataset(StoreDataset[EncoderStore]):
+    """Opens the store that keeps adapted encoders, shared by all corpora and runs.
+
+    Example:
+        ```yaml
+        encoder_store:
+          type: erc_kedro.datasets.EncoderStoreDataset
+          path: data/06_models/encoders
+        ```
+    """
+
+    opens = EncoderStore
 
 
 class ClassifierStoreDataset(StoreDataset[ClassifierStore]):

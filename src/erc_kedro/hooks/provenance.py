@@ -15,6 +15,7 @@ FROM_OUTSIDE = {
     "language_model",
     "second_labels",
     "feature_store",
+    "encoder_store",
     "classifier_store",
     "verifier_store",
     "diversity_store",

@@ -183,7 +183,7 @@ def record(runs: ExperimentRuns, run_id: str, name: str, value: Any, source: str
         _figure(runs, run_id, value, kind.removesuffix("_figure"))
 
 
-MODEL_PARTS = {"classifiers", "features", "training", "corpus_card"}
+MODEL_PARTS = {"classifiers", "training", "corpus_card"}
 """What an arm's model is made of, by the last part of the dataset's name."""
 
 

@@ -22,6 +22,7 @@ from erc_kedro.modelling.cell_store import CellResult, CellStore
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.classifier_store import digest
 from erc_kedro.modelling.cross_validation import split_dialogues
+from erc_kedro.modelling.features import features_for
 from erc_kedro.modelling.objective import SOURCES
 from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.settings import ClassifierSettings
@@ -30,6 +31,9 @@ from erc_kedro.modelling.threads import side_by_side
 _CORE = (mixing, recipe, weighing, schedule, difficulty, imbalance)
 _CODE = (*_CORE, cross_validation, verification)
 """What decides which dialogues a cell learns, beside this module."""
+
+_AS_IT_IS = Recipe()
+"""The verifier hears real dialogues through the encoder as it is."""
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -61,7 +65,7 @@ class CellTrainer:
     folds: int = 5
     split_seed: int = 0
     threads: int | None = None
-    _opened: dict[ClassifierSettings, Classifier] = field(
+    _opened: dict[tuple[ClassifierSettings, bool], Classifier] = field(
         default_factory=dict, repr=False, compare=False
     )
     _held_out: list[pd.Series] = field(default_factory=list, repr=False, compare=False)
@@ -167,7 +171,7 @@ class CellTrainer:
         judge = verification.Judge(
             self.synthetic,
             self.label_set,
-            lambda own: open_classifier(own, dict(self.features), self.label_set),
+            lambda own: self._opened_for(own, _AS_IT_IS),
         )
         return judge.verdicts(how, settings, real, cell.seed, judge.expected(how, settings))
 
@@ -179,10 +183,14 @@ class CellTrainer:
         return ClassifierSettings(**values)
 
     def _open(self, cell: Cell) -> Classifier:
-        settings = self._settings(cell)
-        if settings not in self._opened:
-            self._opened[settings] = open_classifier(settings, dict(self.features), self.label_set)
-        return self._opened[settings]
+        return self._opened_for(self._settings(cell), cell.treatment.reads_by)
+
+    def _opened_for(self, settings: ClassifierSettings, recipe: Recipe) -> Classifier:
+        key = settings, recipe.asks_adaptation
+        if key not in self._opened:
+            read = features_for(self.features, recipe)
+            self._opened[key] = open_classifier(settings, read, self.label_set)
+        return self._opened[key]
 
     def _fingerprints(self) -> Any:
         """Return what gives a cell's fingerprint: of data, recipe, settings, seed and code."""
@@ -198,14 +206,15 @@ class CellTrainer:
             "pandas": pd.__version__,
         }
         common = digest(shared)
-        known: dict[ClassifierSettings, str] = {}
+        known: dict[tuple[ClassifierSettings, bool], str] = {}
 
         def fingerprint(cell: Cell) -> str:
-            settings = self._settings(cell)
-            if settings not in known:
-                own = what_training_depends_on(settings, dict(self.features), self.label_set)
-                known[settings] = digest(own)
-            return digest([common, known[settings], cell.plain()])
+            settings, recipe = self._settings(cell), cell.treatment.reads_by
+            key = settings, recipe.asks_adaptation
+            if key not in known:
+                read = features_for(self.features, recipe)
+                known[key] = digest(what_training_depends_on(settings, read, self.label_set))
+            return digest([common, known[key], cell.plain()])
 
         return fingerprint
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.modelling.batches import batches_of, collate, of_dialogues, parts_of, row_ranges
 from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
-from erc_kedro.modelling.features import Features
+from erc_kedro.modelling.features import Features, FeaturesBeside
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
 from erc_kedro.modelling.threads import seeded, usable_cores
@@ -113,7 +113,7 @@ class ContextualClassifier:
 
     def __init__(
         self,
-        features: Features,
+        features: Features | FeaturesBeside,
         label_set: LabelSet,
         settings: ContextualSettings,
         objective: ObjectiveSettings,

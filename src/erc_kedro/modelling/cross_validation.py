@@ -16,6 +16,7 @@ from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, headline_s
 from erc_kedro.core.mixing import Recipe, mix
 from erc_kedro.core.tuning import Outcome
 from erc_kedro.modelling.classifier import Classifier
+from erc_kedro.modelling.features import features_for
 from erc_kedro.modelling.open import open_classifier
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
@@ -82,7 +83,7 @@ class Trainer:
     label_set: LabelSet
     reference: Recipe
     threads: int | None = None
-    _opened: dict[ClassifierSettings, Classifier] = field(
+    _opened: dict[tuple[ClassifierSettings, bool], Classifier] = field(
         default_factory=dict, repr=False, compare=False
     )
 
@@ -97,7 +98,7 @@ class Trainer:
         Raises:
             FloatingPointError: If a loss or a probability is not a finite number.
         """
-        classifier = self._open(settings)
+        classifier = self._open(settings, recipe)
         expected = self._judge.expected(recipe, settings)
         with side_by_side(self.threads or classifier.workers) as pool:
             run = partial(self._count, classifier, recipe, settings, expected)
@@ -112,12 +113,16 @@ class Trainer:
     def _judge(self) -> Judge:
         return Judge(self.synthetic, self.label_set, self._open)
 
-    def _open(self, settings: ClassifierSettings) -> Classifier:
-        if settings not in self._opened:
+    def _open(self, settings: ClassifierSettings, recipe: Recipe | None = None) -> Classifier:
+        """Return the classifier; without a recipe, on the encoder as it is."""
+        recipe = recipe or Recipe()
+        key = settings, recipe.asks_adaptation
+        if key not in self._opened:
             if len(self._opened) >= _MOST_OPENED:
                 self._opened.clear()
-            self._opened[settings] = open_classifier(settings, dict(self.features), self.label_set)
-        return self._opened[settings]
+            read = features_for(self.features, recipe)
+            self._opened[key] = open_classifier(settings, read, self.label_set)
+        return self._opened[key]
 
     def _count(
         self,

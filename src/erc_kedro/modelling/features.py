@@ -4,17 +4,19 @@ import hashlib
 import logging
 import os
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from filelock import FileLock
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.progress import counting
+from erc_kedro.core.recipe import Recipe
 from erc_kedro.modelling.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -144,6 +146,56 @@ class FeatureStore:
     def _replace_index(place: Path, index: pd.DataFrame) -> None:
         with replacing(place / "index.parquet") as incoming:
             index.to_parquet(incoming, index=False)
+
+
+@dataclass(frozen=True)
+class FeaturesBeside:
+    """Features of two encoders, those of the one beside those of the other."""
+
+    first: Features
+    second: Features
+
+    def of(self, texts: Iterable[str]) -> Matrix:
+        """Return the features of texts, float32 of shape (texts, both widths)."""
+        texts = list(texts)
+        return np.concatenate([self.first.of(texts), self.second.of(texts)], axis=1)
+
+
+def features_for(features: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return the features that a recipe's classifiers are trained on.
+
+    Args:
+        features: As encoding returns them.
+        recipe: Says whether those of the adapted encoder are among them.
+
+    Returns:
+        As encoding returns them, without `adapted`, or with it under `beside`.
+
+    Raises:
+        UserError: If the recipe needs an adapted encoder and there is none.
+    """
+    plain = {name: value for name, value in features.items() if name != "adapted"}
+    if not recipe.asks_adaptation:
+        return plain
+    adapted = features.get("adapted")
+    if adapted is None:
+        raise UserError(
+            "The recipe needs an adapted encoder, and it is not there.",
+            expected="features of the adapted encoder",
+            found="those of the encoder as it is",
+            remedy="run the whole pipeline: the stage encoding adapts it",
+        )
+    marks = [str(own["fingerprint"]) for own in (plain, adapted)]
+    return plain | {"beside": adapted, "fingerprint": "+".join(marks)}
+
+
+def open_chosen(features: Mapping[str, Any]) -> Features | FeaturesBeside:
+    """Open the features that `features_for` returned."""
+    own = open_features(features["path"], features["width"])
+    beside = features.get("beside")
+    if beside is None:
+        return own
+    return FeaturesBeside(own, open_features(beside["path"], beside["width"]))
 
 
 def open_features(place: str | Path, width: int) -> Features:

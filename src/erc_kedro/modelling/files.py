@@ -39,6 +39,34 @@ def replacing(target: Path) -> Iterator[Path]:
         _to_disk(target.parent)
 
 
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Give a folder to write into; it takes the target folder's place at the end, all at once.
+
+    As `replacing` does for a file. What stood in the target before is gone then.
+
+    Args:
+        target: The folder to be written; its parent is made if missing.
+
+    Returns:
+        An empty folder.
+    """
+    target = Path(os.path.realpath(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target)
+    incoming = target.with_name(f".{target.name}.{os.getpid()}.new")
+    former = target.with_name(f".{target.name}.former.{os.getpid()}.new")
+    try:
+        incoming.mkdir()
+        yield incoming
+        if target.exists():
+            target.rename(former)
+        incoming.rename(target)
+    finally:
+        for left in (incoming, former):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 def check_writable(folder: Path, name: str) -> None:
     """Refuse a folder that cannot be written to, before hours of work are lost on it.
 

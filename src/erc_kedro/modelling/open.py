@@ -1,5 +1,6 @@
 """Choose a classifier by its settings, and say what its training depends on."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device
-from erc_kedro.modelling.features import open_features
+from erc_kedro.modelling.features import open_chosen
 from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.settings import ClassifierSettings
 
@@ -28,7 +29,8 @@ def open_classifier(
 
     Args:
         settings: Kind, device, and the settings of each kind.
-        features: Path and width of the features, as encoding returns them.
+        features: Path and width of the features, as encoding or `features_for` returns them. The
+            fine-tuned encoder begins with the adapted one that is named there.
         label_set: The corpus's label set.
 
     Raises:
@@ -36,7 +38,8 @@ def open_classifier(
     """
     device = choose_device(settings.device)
     if settings.classifier == "finetuned":
-        return FineTunedClassifier(label_set, settings.finetuned, settings.objective, device)
+        finetuned = settings.finetuned.model_copy(update={"encoder": _encoder(settings, features)})
+        return FineTunedClassifier(label_set, finetuned, settings.objective, device)
     if features["path"] is None:
         raise UserError(
             "The contextual classifier needs features.",
@@ -44,7 +47,7 @@ def open_classifier(
             found="encoding.encoder: null",
             remedy="name an encoder, or set training.classifier: finetuned",
         )
-    opened = open_features(features["path"], features["width"])
+    opened = open_chosen(features)
     return ContextualClassifier(opened, label_set, settings.contextual, settings.objective, device)
 
 
@@ -57,7 +60,7 @@ def what_training_depends_on(
 
     Args:
         settings: As for `open_classifier`; the settings of the other kind do not count.
-        features: As for `open_classifier`; the fine-tuned encoder reads none.
+        features: As for `open_classifier`.
         label_set: The corpus's label set.
 
     Returns:
@@ -68,7 +71,8 @@ def what_training_depends_on(
     if kind == "contextual":
         encoded = {"features": features["fingerprint"]}
     else:
-        encoder = Encoder(settings.finetuned.encoder, [Pooling(-1, "mean")], device=device.type)
+        name = _encoder(settings, features)
+        encoder = Encoder(name, [Pooling(-1, "mean")], device=device.type)
         encoded = {"features": None, "encoder": encoder.fingerprint}
     return encoded | {
         "settings": {
@@ -84,6 +88,12 @@ def what_training_depends_on(
             "code": _code_digest("batches", "classifier", "objective", "threads", *_CODE[kind]),
         },
     }
+
+
+def _encoder(settings: ClassifierSettings, features: Mapping[str, Any]) -> str:
+    """Return the encoder that is fine-tuned: the adapted one, if the recipe has one."""
+    beside = features.get("beside")
+    return settings.finetuned.encoder if beside is None else str(beside["encoder"])
 
 
 def _code_digest(*modules: str) -> str:

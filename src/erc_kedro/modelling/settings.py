@@ -101,6 +101,40 @@ class FineTunedSettings(ParameterGroup):
     precision: Literal["bfloat16", "float32"]
 
 
+class AdaptationSettings(ParameterGroup):
+    """How an encoder is fine-tuned on the synthetic dialogues before it encodes.
+
+    Attributes:
+        epochs: Passes over the utterances.
+        batch_utterances: Utterances in a batch.
+        learning_rate: Peak of the encoder's linear schedule with warm-up.
+        head_learning_rate: The same of the classification layer, which is dropped afterwards.
+        weight_decay: Of AdamW.
+        warmup: Share of the steps in which the learning rate rises.
+        frozen_layers: So many of the first layers stay as they are.
+        class_weight_power: Class weights are (1 / share among the utterances) to this power.
+        clip_norm: Largest gradient norm.
+        max_tokens: Longer texts are cut off.
+        precision: Of the forward pass: bfloat16 under autocast, or float32.
+        device: "auto", "cpu" or "cuda".
+        seed: Of the order and of the new layer.
+    """
+
+    epochs: PositiveInt
+    batch_utterances: PositiveInt
+    learning_rate: PositiveFloat
+    head_learning_rate: PositiveFloat
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup: Annotated[float, Field(ge=0, le=1)]
+    frozen_layers: NonNegativeInt
+    class_weight_power: Annotated[float, Field(ge=0, le=1)]
+    clip_norm: PositiveFloat
+    max_tokens: PositiveInt
+    precision: Literal["bfloat16", "float32"]
+    device: str
+    seed: NonNegativeInt
+
+
 class ClassifierSettings(ParameterGroup):
     """Which classifier, and the settings of each kind.
 

@@ -1,6 +1,6 @@
 """The classifiers of an arm's seeds as one: the mean of their probabilities."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device, load_pretrained
 from erc_kedro.modelling.features import Features, text_key
 from erc_kedro.modelling.finetuned import FineTunedClassifier
-from erc_kedro.serving.settings import ServedSettings
+from erc_kedro.serving.settings import ServedEncoder, ServedSettings
 
 
 class Ensemble:
@@ -30,19 +30,25 @@ class Ensemble:
         self._training = settings.training
         self._device = choose_device("auto")
         self._label_set = LabelSet(settings.corpus, settings.emotions)
-        self._encoder: Encoder | None = None
-        wanted = settings.encoder
+        self._encoders: list[Encoder] = []
+        needed = [own for own in (settings.encoder, settings.adapted) if own is not None]
         if settings.training.classifier == "finetuned":
-            kind = settings.training
+            kind, begun = settings.training, needed[-1].name
+            finetuned = kind.finetuned.model_copy(update={"encoder": begun})
             self._finetuned = FineTunedClassifier(
-                self._label_set, kind.finetuned, kind.objective, self._device
+                self._label_set, finetuned, kind.objective, self._device
             )
-            load_pretrained(wanted.name)  # raises if it is not there
+            load_pretrained(begun)  # raises if it is not there
         else:
-            poolings = [Pooling(part.layer, part.how) for part in wanted.poolings]
-            self._encoder = Encoder(wanted.name, poolings, wanted.max_tokens, self._device.type)
-            list(self._encoder.encode([]))  # loads it, so that the first request need not wait
-        wanted.check()
+            self._encoders = [self._open(own) for own in needed]
+        for own in needed:
+            own.check()
+
+    def _open(self, wanted: ServedEncoder) -> Encoder:
+        poolings = [Pooling(part.layer, part.how) for part in wanted.poolings]
+        encoder = Encoder(wanted.name, poolings, wanted.max_tokens, self._device.type)
+        list(encoder.encode([]))  # loads it, so that the first request need not wait
+        return encoder
 
     def probabilities(self, dialogues: pd.DataFrame) -> np.ndarray:
         """Return the mean over the seeds of the probability of every emotion.
@@ -60,18 +66,21 @@ class Ensemble:
 
     def _classifier(self, texts: pd.Series) -> Classifier:
         settings = self._training
-        if self._encoder is None:
+        if not self._encoders:
             return self._finetuned
-        features = _features(self._encoder, texts)
+        features = _features(self._encoders, texts)
         return ContextualClassifier(
             features, self._label_set, settings.contextual, settings.objective, self._device
         )
 
 
-def _features(encoder: Encoder, texts: pd.Series) -> Features:
-    """Return the features of texts, each distinct one encoded once."""
+def _features(encoders: Sequence[Encoder], texts: pd.Series) -> Features:
+    """Return the features of texts, each distinct one encoded once by every encoder."""
     distinct = list(dict.fromkeys(texts))
-    matrix = np.empty((len(distinct), encoder.width), dtype=np.float32)
-    for positions, rows in encoder.encode(distinct):
-        matrix[positions] = rows
+    matrix = np.empty((len(distinct), sum(own.width for own in encoders)), dtype=np.float32)
+    first = 0
+    for encoder in encoders:
+        for positions, rows in encoder.encode(distinct):
+            matrix[positions, first : first + encoder.width] = rows
+        first += encoder.width
     return Features(matrix, {text_key(text): row for row, text in enumerate(distinct)})

@@ -18,6 +18,7 @@ from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.serving.requests import COLUMNS
 from erc_kedro.serving.settings import (
+    ADAPTED,
     ServedEncoder,
     ServedSettings,
     lasting_name,
@@ -51,21 +52,21 @@ def log_classifier(
     run_id: str,
     classifiers: Mapping[str, Any],
     training: ClassifierSettings,
-    features: Mapping[str, Any],
     corpus_card: Mapping[str, Any],
     arm: str,
     registered_name: str | None = None,
 ) -> str:
     """Log an arm's classifiers to a run, as the model "classifier".
 
-    The model holds the seeds' weights, their settings, and the code to apply them; the encoder of
-    frozen features is referred to by name. No run needs to be active, any thread may call.
+    The model holds the seeds' weights, their settings, the code to apply them, and the adapted
+    encoder if they read one; any other is referred to by name. No run needs to be active, any
+    thread may call.
 
     Args:
         run_id: The arm's run.
-        classifiers: Manifest of the classifiers: folder, and seeds {seed: {file, fingerprint}}.
+        classifiers: Manifest of the classifiers: folder, seeds {seed: {file, fingerprint}}, and the
+            features that they read.
         training: The settings that they were trained with.
-        features: As encoding returns them; not used for a fine-tuned encoder.
         corpus_card: Of the corpus.
         arm: Whose classifiers they are.
         registered_name: Registers the model under this name, as a new version.
@@ -76,6 +77,7 @@ def log_classifier(
     Raises:
         UserError: If the encoder that the model refers to is not there.
     """
+    features = classifiers["features"]
     seeds = {int(seed): own["file"] for seed, own in classifiers["seeds"].items()}
     training = _lasting(training)
     settings = ServedSettings(
@@ -85,6 +87,7 @@ def log_classifier(
         seeds=tuple(sorted(seeds)),
         training=training,
         encoder=_encoder(training, features),
+        adapted=_adapted(features),
     )
     tags = {name: str(getattr(settings, name)) for name in ("corpus", "corpus_source", "arm")}
     client = MlflowClient()
@@ -102,6 +105,8 @@ def log_classifier(
             f"seed{n}": Path(classifiers["folder"]).resolve() / seeds[n] for n in sorted(seeds)
         }
         paths["settings"] = place / "settings.json"
+        if settings.adapted is not None:
+            paths[ADAPTED] = Path(settings.adapted.name)
         info = Model.log(
             None,
             _Unvalidated,
@@ -139,6 +144,16 @@ def _encoder(training: ClassifierSettings, features: Mapping[str, Any]) -> Serve
         checksum=encoder_checksum(name),
         **{key: features[key] for key in ("fingerprint", "poolings", "max_tokens")},
     )
+
+
+def _adapted(features: Mapping[str, Any]) -> ServedEncoder | None:
+    """Return the adapted encoder that the classifiers need, if they need one."""
+    beside = features.get("beside")
+    if beside is None:
+        return None
+    own = {key: beside[key] for key in ("fingerprint", "poolings", "max_tokens")}
+    name = str(Path(beside["encoder"]).resolve())
+    return ServedEncoder(name=name, checksum=encoder_checksum(name), **own)
 
 
 def _own_code(place: Path) -> Path:

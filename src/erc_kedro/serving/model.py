@@ -16,14 +16,14 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.serving.requests import ordered_dialogues
-from erc_kedro.serving.settings import ServedSettings
+from erc_kedro.serving.settings import ADAPTED, ServedSettings
 
 
 class DialogueClassifier(PythonModel):
     """The emotion of every turn of dialogues: the mean over an arm's seeds."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Open the classifiers that lie in the model's folder, and the encoder they refer to.
+        """Open the classifiers that lie in the model's folder, and the encoders that they need.
 
         Raises:
             UserError: If the encoder is not there, or not the one trained with.
@@ -34,6 +34,8 @@ class DialogueClassifier(PythonModel):
 
         path = Path(context.artifacts["settings"])
         settings = ServedSettings.model_validate_json(path.read_text("utf-8"))
+        if ADAPTED in context.artifacts:
+            settings = settings.inside(context.artifacts[ADAPTED])
         store = ClassifierStore(path.parent)  # MLflow lays the seeds' files beside the settings
         states = {seed: store.load(seed).state for seed in settings.seeds}
         self._emotions = settings.emotions

@@ -8,6 +8,9 @@ from erc_kedro.core.parameters import ParameterGroup
 from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum
 from erc_kedro.modelling.settings import ClassifierSettings
 
+ADAPTED = "adapted_encoder"
+"""What a model calls the folder of its adapted encoder."""
+
 
 class ServedPooling(ParameterGroup):
     """One part of the features: a hidden layer and how it is pooled."""
@@ -67,6 +70,7 @@ class ServedSettings(ParameterGroup):
         seeds: One classifier each.
         training: Which classifier, and its settings.
         encoder: The encoder it needs.
+        adapted: The adapted encoder that lies in the model, if it needs one too.
     """
 
     corpus: str
@@ -77,6 +81,12 @@ class ServedSettings(ParameterGroup):
     seeds: tuple[int, ...]
     training: ClassifierSettings
     encoder: ServedEncoder
+    adapted: ServedEncoder | None = None
+
+    def inside(self, folder: str) -> "ServedSettings":
+        """Return these settings with the adapted encoder where the model has it."""
+        assert self.adapted is not None
+        return self.model_copy(update={"adapted": self.adapted.model_copy(update={"name": folder})})
 
 
 def lasting_name(name: str) -> str:

@@ -5,9 +5,13 @@ from typing import Any
 
 import pandas as pd
 
+from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.mixing import Recipe
+from erc_kedro.modelling.encoder_store import EncoderStore
 from erc_kedro.modelling.features import FeatureStore
-from erc_kedro.pipelines.encoding.parameters import EncodingParameters
+from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.pipelines.encoding.parameters import AdaptationParameters, EncodingParameters
 
 logger = logging.getLogger(__name__)
 
@@ -66,15 +70,89 @@ def _distinct(*tables: pd.DataFrame) -> pd.DataFrame:
     return texts.to_frame().reset_index(drop=True)
 
 
+def adapt(
+    synthetic_dialogues: pd.DataFrame,
+    validation_gate: dict[str, Any],
+    corpus_card: dict[str, Any],
+    encoder_store: EncoderStore,
+    adaptation: AdaptationParameters,
+    encoding: EncodingParameters,
+    training: ClassifierSettings,
+    **asking: Any,
+) -> dict[str, Any]:
+    """Fine-tune the encoder on the accepted synthetic dialogues, if a recipe asks for it.
+
+    It is the encoder that the classifier uses: that of the features, or the one to be fine-tuned.
+    Nothing real is read.
+
+    Args:
+        synthetic_dialogues: The accepted ones, of every strategy.
+        validation_gate: What the gate let through.
+        corpus_card: Of the corpus.
+        encoder_store: Keeps adapted encoders.
+        adaptation: How it is done.
+        encoding: Names the encoder of the features.
+        training: Names the classifier, and the encoder that it fine-tunes.
+        **asking: Recipes of the arms, and what may change them: parameters of tuning or a study.
+
+    Returns:
+        encoder: the folder of the adapted encoder; None if nobody asks.
+    """
+    if not any(own.asks_adaptation for own in asking.values()):
+        return {"encoder": None}
+    own = training.classifier == "finetuned"
+    name = training.finetuned.encoder if own else encoding.encoder
+    if name is None:
+        raise UserError(
+            "There is no encoder to adapt.",
+            where="encoding.encoder: null",
+            expected="an encoder, as a recipe has adapted: true",
+            remedy="name an encoder, or set adapted: false",
+        )
+    label_set = label_set_of(corpus_card)
+    place = encoder_store.update(name, synthetic_dialogues, label_set, adaptation)
+    return {"encoder": str(place)}
+
+
 def encode(
-    texts: pd.DataFrame, feature_store: FeatureStore, encoding: EncodingParameters
+    texts: pd.DataFrame,
+    feature_store: FeatureStore,
+    adapted_encoder: dict[str, Any],
+    encoding: EncodingParameters,
+    adaptation: AdaptationParameters,
 ) -> dict[str, Any]:
     """Encode the texts that the feature store does not hold yet.
 
+    Args:
+        texts: In one column `text`.
+        feature_store: Keeps the features.
+        adapted_encoder: As `adapt` returns it.
+        encoding: Of the encoder as it is.
+        adaptation: Of the adapted one.
+
     Returns:
         Where the features lie, and how they were made: path, width, encoder, fingerprint,
-        poolings, max_tokens; path is None without an encoder.
+        poolings, max_tokens; path is None without an encoder. The same of the adapted encoder
+        under `adapted`; None if there is none.
     """
+    found = _encoded(texts["text"], feature_store, encoding)
+    if adapted_encoder["encoder"] is None:
+        return found | {"adapted": None}
+    read = encoding.encoder is not None  # else the classifier reads the texts itself
+    own = EncodingParameters(
+        encoder=adapted_encoder["encoder"],
+        poolings=adaptation.poolings,
+        max_tokens=adaptation.max_tokens,
+        device=encoding.device,
+    )
+    if not read:
+        return found | {"adapted": own.model_dump() | {"path": None, "fingerprint": None}}
+    return found | {"adapted": _encoded(texts["text"], feature_store, own)}
+
+
+def _encoded(
+    texts: pd.Series, feature_store: FeatureStore, encoding: EncodingParameters
+) -> dict[str, Any]:
     made = encoding.model_dump(include={"encoder", "poolings", "max_tokens"})
     if encoding.encoder is None:
         return made | {"path": None, "width": 0, "fingerprint": None}
@@ -82,7 +160,7 @@ def encode(
 
     poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
     encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, encoding.device)
-    path, n_encoded = feature_store.update(encoder, texts["text"])
+    path, n_encoded = feature_store.update(encoder, texts)
     n_kept = len(texts) - n_encoded
     parts = [f"{n_kept:,} kept: encoder and its settings unchanged"] if n_kept else []
     parts += [f"{n_encoded:,} encoded: not there yet"] if n_encoded else []

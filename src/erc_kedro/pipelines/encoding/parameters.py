@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from erc_kedro.core.parameters import ParameterGroup
+from erc_kedro.modelling.settings import AdaptationSettings
 
 
 class PoolingParameters(ParameterGroup):
@@ -12,6 +13,16 @@ class PoolingParameters(ParameterGroup):
 
     layer: int
     how: Literal["mean", "max", "first"]
+
+
+class AdaptationParameters(AdaptationSettings):
+    """The adapted encoder: how it is trained, and what it makes of a text.
+
+    Attributes:
+        poolings: The parts of its features, concatenated; they stand beside the encoder's own.
+    """
+
+    poolings: list[PoolingParameters] = Field(min_length=1)
 
 
 class EncodingParameters(ParameterGroup):

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
+from erc_kedro.core.experiment import ARMS, AUGMENTED
 from erc_kedro.pipelines.encoding.nodes import (
+    adapt,
     collect_study_texts,
     collect_texts,
     collect_tuning_texts,
@@ -23,7 +25,8 @@ def create_pipeline(arms: Sequence[str]) -> Pipeline:
             outputs="texts",
             name="collect_texts",
         ),
-        _encode("texts", "features", "encode"),
+        _adapt("adapt_encoder", "adapted_encoder", *arms),
+        _encode("encode", "texts", "adapted_encoder", "features"),
     )
 
 
@@ -36,7 +39,8 @@ def create_tuning_pipeline() -> Pipeline:
             outputs="tuning_texts",
             name="collect_tuning_texts",
         ),
-        _encode("tuning_texts", "tuning_features", "encode_tuning_texts"),
+        _adapt("adapt_tuning_encoder", "adapted_tuning_encoder", AUGMENTED, "tuning"),
+        _encode("encode_tuning_texts", "tuning_texts", "adapted_tuning_encoder", "tuning_features"),
     )
 
 
@@ -49,12 +53,21 @@ def create_study_pipeline() -> Pipeline:
             outputs="study_texts",
             name="collect_study_texts",
         ),
-        _encode("study_texts", "study_features", "encode_study_texts"),
+        _adapt("adapt_study_encoder", "adapted_study_encoder", *ARMS, "study"),
+        _encode("encode_study_texts", "study_texts", "adapted_study_encoder", "study_features"),
     )
 
 
-def _encode(texts: str, features: str, name: str) -> Node:
-    inputs = [texts, "feature_store", "params:encoding"]
+def _adapt(name: str, adapted: str, *asking: str) -> Node:
+    """Return the node that adapts the encoder if one of these parameter groups asks for it."""
+    tables = ("synthetic_dialogues", "validation_gate", "corpus_card", "encoder_store")
+    groups = ("adaptation", "encoding", "training", *asking)
+    inputs = {table: table for table in tables} | {group: f"params:{group}" for group in groups}
+    return node(adapt, inputs=inputs, outputs=adapted, name=name)
+
+
+def _encode(name: str, texts: str, adapted: str, features: str) -> Node:
+    inputs = [texts, "feature_store", adapted, "params:encoding", "params:adaptation"]
     return node(encode, inputs=inputs, outputs=features, name=name)
 
 

@@ -205,6 +205,12 @@ class StudyParameters(ParameterGroup):
             raise ValueError(f"{own.treatment} cannot be held against itself")
         return self
 
+    @property
+    def asks_adaptation(self) -> bool:
+        """Whether a treatment of its own may need an adapted encoder."""
+        changed = [own.changes for own in self.treatments.values()]
+        return any(own.get("adapted") for own in [*changed, *self.ablation.changes.values()])
+
     def seeds(self, n: int) -> tuple[int, ...]:
         """Return the first n seeds."""
         return tuple(range(self.first_seed, self.first_seed + n))

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 
 from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.mixing import Recipe
 from erc_kedro.modelling.classifier_store import ClassifierStore, open_classifiers
+from erc_kedro.modelling.features import features_for
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 
 
@@ -16,6 +18,7 @@ def train(
     features: dict[str, Any],
     corpus_card: dict[str, Any],
     training: TrainingParameters,
+    recipe: Recipe,
     classifier_store: ClassifierStore,
 ) -> tuple[dict[str, Any], pd.DataFrame]:
     """Train one classifier per seed, each for the same number of optimiser steps.
@@ -23,15 +26,17 @@ def train(
     Those in the store that nothing has changed for are kept.
 
     Returns:
-        Where the classifiers lie: the folder, and each seed's file and fingerprint; and the
-        loss by seed and step.
+        Where the classifiers lie: the folder, each seed's file and fingerprint, and the features
+        that they read; and the loss by seed and step.
     """
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
-    chosen = training, features, label_set_of(corpus_card)
-    return classifier_store.update(
+    read = features_for(features, recipe)
+    chosen = training, read, label_set_of(corpus_card)
+    manifest, history = classifier_store.update(
         open_classifier(*chosen), training_sets, real_train, what_training_depends_on(*chosen)
     )
+    return manifest | {"features": read}, history
 
 
 def predict(
@@ -40,6 +45,7 @@ def predict(
     held_out_texts: pd.DataFrame,
     corpus_card: dict[str, Any],
     training: TrainingParameters,
+    recipe: Recipe,
 ) -> pd.DataFrame:
     """Predict the emotion of every test utterance with every seed's classifier.
 
@@ -50,7 +56,7 @@ def predict(
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
     label_set = label_set_of(corpus_card)
-    chosen = training, features, label_set
+    chosen = training, features_for(features, recipe), label_set
     classifier = open_classifier(*chosen)
     states = open_classifiers(classifiers, what_training_depends_on(*chosen))
     test = held_out_texts[held_out_texts["split"] == "test"].reset_index(drop=True)

@@ -87,6 +87,11 @@ class TuningParameters(ParameterGroup):
         return {name: own for name, own in sorted(self.space.items()) if own is not None}
 
     @property
+    def asks_adaptation(self) -> bool:
+        """Whether recipes with an adapted encoder are searched."""
+        return "adapted" in self.dimensions
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """The metrics that are maximised."""
         return objectives_of(self.objective)

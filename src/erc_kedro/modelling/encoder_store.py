@@ -1,0 +1,82 @@
+"""The encoder store: encoders that were adapted, on disk, adapted again only for a reason."""
+
+import json
+import logging
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import pandas as pd
+
+from erc_kedro.core.corpus import digest_of
+from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import LabelSet, labelled
+from erc_kedro.modelling.classifier_store import digest
+from erc_kedro.modelling.encoder_files import encoder_checksum
+from erc_kedro.modelling.files import replacing_folder
+from erc_kedro.modelling.settings import AdaptationSettings
+
+logger = logging.getLogger(__name__)
+
+_ABOUT = "adaptation.json"
+
+
+class EncoderStore:
+    """A folder with one sub-folder per adapted encoder, as transformers saves and loads it.
+
+    An encoder appears whole or not at all, and is kept while nothing that decides it changes.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self._folder = Path(folder)
+
+    def update(
+        self, encoder: str, dialogues: pd.DataFrame, label_set: LabelSet, how: AdaptationSettings
+    ) -> Path:
+        """Adapt an encoder to dialogues, unless it is there.
+
+        Args:
+            encoder: "embedded", a hub name, or a folder.
+            dialogues: The utterances to learn from, with their emotions.
+            label_set: Of the corpus.
+            how: The settings of the training.
+
+        Returns:
+            The adapted encoder's folder.
+
+        Raises:
+            UserError: If the encoder cannot be loaded, there is nothing to learn, or the device is
+                not there.
+            FloatingPointError: If the loss is not a finite number.
+        """
+        from erc_kedro.modelling import adaptation
+        from erc_kedro.modelling.encoders import choose_device
+
+        rows, device = labelled(dialogues), choose_device(how.device)
+        if rows.empty:
+            raise UserError(
+                "There is nothing that the encoder can be adapted to.",
+                expected="synthetic dialogues with labelled utterances",
+                found="none",
+                remedy="generate some, or set adapted: false in the recipe",
+            )
+        about = {
+            "encoder": encoder_checksum(encoder),
+            "utterances": digest([rows["text"].tolist(), rows["emotion"].tolist()]),
+            "label set": asdict(label_set),
+            "settings": how.model_dump(exclude={"device"}) | {"device": device.type},
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+            "code": digest_of({"adaptation": Path(adaptation.__file__).read_bytes()}),
+        }
+        place = self._folder / digest(about)
+        if (place / _ABOUT).is_file():
+            logger.info("adapted encoder kept: nothing that it depends on changed")
+            return place
+        logger.info("adapting the encoder %s to %s utterances", encoder, f"{len(rows):,}")
+        tokenizer, model = adaptation.adapt(encoder, rows, label_set, how, device)
+        with replacing_folder(place) as incoming:
+            model.save_pretrained(incoming)
+            tokenizer.save_pretrained(incoming)
+            (incoming / _ABOUT).write_text(json.dumps(about, indent=2), "utf-8")
+        return place
