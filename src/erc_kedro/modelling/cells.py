@@ -1,6 +1,6 @@
 """Trains the cells of a study, those that are not there yet, on all cores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass, field
 from math import isfinite
@@ -19,7 +19,7 @@ from erc_kedro.core.progress import counting
 from erc_kedro.core.study import Cell, CellGroup
 from erc_kedro.modelling import cross_validation, verification
 from erc_kedro.modelling.cell_store import CellResult, CellStore
-from erc_kedro.modelling.classifier import Classifier
+from erc_kedro.modelling.classifier import Advance, Classifier, Training, in_groups
 from erc_kedro.modelling.classifier_store import digest
 from erc_kedro.modelling.cross_validation import split_dialogues
 from erc_kedro.modelling.objective import SOURCES
@@ -98,8 +98,11 @@ class CellTrainer:
         if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
             own = (self.train, self.folds, self.split_seed, self.label_set)
             self._held_out.extend(split_dialogues(*own))
-        classifiers = [self._open(cell) for cell in cells.values()]
-        workers = self.threads or min(own.workers for own in classifiers)
+        alike: dict[ClassifierSettings, list[str]] = {}
+        for name, cell in cells.items():
+            alike.setdefault(self._settings(cell), []).append(name)
+        classifiers = {settings: self._open(settings) for settings in alike}
+        workers = self.threads or min(own.workers for own in classifiers.values())
         stopped = Event()
         with counting("study", len(cells), "cells") as advance, side_by_side(workers) as pool:
 
@@ -107,12 +110,17 @@ class CellTrainer:
                 if stopped.is_set():
                     raise CancelledError
 
-            def run(name: str, cell: Cell, classifier: Classifier) -> None:
-                store.save(name, self._result(cell, classifier, go_on))
-                advance(1)
+            def run(names: Sequence[str], classifier: Classifier) -> None:
+                work = [cells[name] for name in names]
+                for name, own in zip(names, self._results(work, classifier, go_on), strict=True):
+                    store.save(name, own)
+                    advance(1)
 
-            work = zip(cells.items(), classifiers, strict=True)
-            under_way = [pool.submit(run, *item, classifier) for item, classifier in work]
+            under_way = [
+                pool.submit(run, group, classifiers[settings])
+                for settings, names in alike.items()
+                for group in in_groups(names, classifiers[settings].together)
+            ]
             try:
                 for done in as_completed(under_way):
                     done.result()
@@ -121,24 +129,30 @@ class CellTrainer:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _result(self, cell: Cell, classifier: Classifier, go_on: Any) -> CellResult:
-        drawn = self._drawn(cell)
-        mixed, real = self._mixed(cell, drawn)
-        state, history = classifier.fit(mixed, real, seed=cell.seed, advance=go_on)
-        test, rest = _NOTHING, _NOTHING
-        if not all(isfinite(loss) for _, loss in history):
-            raise FloatingPointError("the loss is not a finite number")
-        if cell.fold is None:
-            test = _predicted(classifier, state, self.test)
-        if cell.judged:
-            others = rest_of(self.train, drawn)
-            rest = _predicted(classifier, state, others) if len(others) else rest
-        counted = labelled(mixed)
-        learnt = {
-            source: self.label_set.counts(counted["emotion"][counted["source"] == source]).tolist()
-            for source in SOURCES
-        }
-        return CellResult(test, rest, learnt)
+    def _results(
+        self, cells: Sequence[Cell], classifier: Classifier, go_on: Advance
+    ) -> Iterator[CellResult]:
+        drawn = [self._drawn(cell) for cell in cells]
+        asked = [
+            Training(*self._mixed(cell, own), cell.seed)
+            for cell, own in zip(cells, drawn, strict=True)
+        ]
+        trained = classifier.fit_many(asked, advance=go_on)
+        for cell, own, rows, (state, history) in zip(cells, drawn, asked, trained, strict=True):
+            test, rest = _NOTHING, _NOTHING
+            if not all(isfinite(loss) for _, loss in history):
+                raise FloatingPointError("the loss is not a finite number")
+            if cell.fold is None:
+                test = _predicted(classifier, state, self.test)
+            if cell.judged:
+                others = rest_of(self.train, own)
+                rest = _predicted(classifier, state, others) if len(others) else rest
+            counted = labelled(rows.training_set)
+            by_source = {
+                source: counted["emotion"][counted["source"] == source] for source in SOURCES
+            }
+            learnt = {name: self.label_set.counts(own).tolist() for name, own in by_source.items()}
+            yield CellResult(test, rest, learnt)
 
     def _drawn(self, cell: Cell) -> pd.DataFrame:
         mask = None if cell.fold is None else self._held_out[cell.fold]
@@ -177,8 +191,7 @@ class CellTrainer:
             values[group][name] = value
         return ClassifierSettings(**values)
 
-    def _open(self, cell: Cell) -> Classifier:
-        settings = self._settings(cell)
+    def _open(self, settings: ClassifierSettings) -> Classifier:
         if settings not in self._opened:
             self._opened[settings] = open_classifier(settings, dict(self.features), self.label_set)
         return self._opened[settings]
