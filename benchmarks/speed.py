@@ -194,12 +194,11 @@ def validation() -> Iterator[Result]:
         yield Result("validating 600 dialogues (rules, Great Expectations)", "10 s", seconds)
 
 
-def training() -> Iterator[Result]:
-    """One seed of the default classifier at MELD's size, on random features."""
-    import torch
-
+def default_classifier(device: str) -> tuple[Any, pd.DataFrame]:
+    """Return the default classifier, and dialogues of MELD's size with random features."""
     from erc_kedro.core.labels import LabelSet
     from erc_kedro.modelling.contextual import ContextualClassifier
+    from erc_kedro.modelling.encoders import choose_device
     from erc_kedro.modelling.features import Features, text_key
     from erc_kedro.modelling.settings import ClassifierSettings
 
@@ -208,12 +207,48 @@ def training() -> Iterator[Result]:
     table = dialogues(N_DIALOGUES, N_TURNS, seed=0).assign(weight=1.0)
     matrix = np.random.default_rng(0).standard_normal((N_TURNS, 4 * 384), dtype=np.float32)
     features = Features(matrix, {text_key(text): row for row, text in enumerate(table["text"])})
-    classifier = ContextualClassifier(
+    return ContextualClassifier(
         features, LabelSet("meld", EMOTIONS), settings.contextual, settings.objective,
-        torch.device("cpu"),
-    )  # fmt: skip
+        choose_device(device),
+    ), table  # fmt: skip
+
+
+def training() -> Iterator[Result]:
+    """One seed of the default classifier at MELD's size, on random features."""
+    classifier, table = default_classifier("cpu")
     seconds = timed(lambda: classifier.fit(table, table, seed=0), 3)
     yield Result(f"training one seed, {N_TURNS:,} utterances", "20 s", seconds)
+
+
+def stacked() -> Iterator[Result]:
+    """Five folds and two seeds one after the other and in one pass, on one thread or a GPU."""
+    import torch
+
+    from erc_kedro.modelling.classifier import Training
+
+    torch.set_num_threads(1)
+    classifier, table = default_classifier("auto")
+    ids = table["dialogue_id"].unique()
+    reals = [
+        table[~table["dialogue_id"].isin(ids[fold::5])].reset_index(drop=True) for fold in range(5)
+    ]
+    work = [Training(real, real, seed) for seed in (0, 1) for real in reals]
+
+    def in_passes_of(n: int) -> list[float]:
+        classifier.together = n
+        groups = [work[start : start + n] for start in range(0, len(work), n)]
+        return timed(lambda: [classifier.fit_many(group) for group in groups], 3)
+
+    classifier.together = 2
+    classifier.fit_many(work[:2])  # the first is slow
+    alone, together = in_passes_of(1), in_passes_of(len(work))
+    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, one thread"
+    what = f"training {len(work)} (5 folds, 2 seeds), {where}"
+    yield Result(f"{what}, one after the other", "", alone)
+    yield Result(f"{what}, in one pass", "", together)
+    times = statistics.median(alone) / statistics.median(together)
+    limit = "at least 2" if torch.cuda.is_available() else ""
+    yield Result("one pass against one after the other", limit, [times], unit="times")
 
 
 def openai() -> Iterator[Result]:
@@ -287,7 +322,7 @@ def steady(model: Any, n: int, server: psutil.Process) -> tuple[float, float, fl
 
 PARTS = {
     part.__name__: part
-    for part in (start, sample, encoding, bootstrap, validation, training, openai)
+    for part in (start, sample, encoding, bootstrap, validation, training, stacked, openai)
 }
 
 

@@ -32,7 +32,11 @@ def group(treatment: Treatment, seeds: tuple[int, ...] = (0, 1), **changes: Any)
 
 @pytest.fixture
 def trainer(features: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> CellTrainer:
-    """Trains on the features of `test_contextual`, which hold the texts of TEST too."""
+    return trainer_of(features, monkeypatch)
+
+
+def trainer_of(features: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> CellTrainer:
+    """Return what trains on the features of `test_contextual`, which hold the texts of TEST too."""
     monkeypatch.setattr(cells, "what_training_depends_on", lambda own, *_: own.model_dump())
     monkeypatch.setattr(
         cells,

@@ -21,7 +21,7 @@ from erc_kedro.core import progress
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling import open as opening
-from erc_kedro.modelling.classifier import Advance, History, State, unseen
+from erc_kedro.modelling.classifier import Advance, Classifier, History, State, unseen
 from erc_kedro.modelling.classifier_store import ClassifierStore, open_classifiers
 from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.modelling.open import what_training_depends_on
@@ -43,7 +43,7 @@ DEPENDS: dict[str, Any] = {
 }
 
 
-class Counting:
+class Counting(Classifier):
     """A classifier whose state follows from data and seed; remembers which seeds it trained."""
 
     def __init__(self, workers: int = 2, n_steps: int = 3) -> None:

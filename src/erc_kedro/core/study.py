@@ -52,9 +52,9 @@ class Treatment:
     imbalance: Imbalance | None = None
 
     @property
-    def reads_by(self) -> Recipe:
-        """The recipe that says which features are read: those as they are under an imbalance."""
-        return self.recipe if self.imbalance is None else Recipe()
+    def asks_adaptation(self) -> bool:
+        """Whether it is trained on an adapted encoder: never under an imbalance."""
+        return self.imbalance is None and self.recipe.asks_adaptation
 
     def plain(self) -> dict[str, Any]:
         """Return all that is in effect as plain values: equal treatments give equal ones."""

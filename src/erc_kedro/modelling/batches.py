@@ -127,11 +127,12 @@ def collate(dialogues: Sequence[range], kernel: int) -> tuple[torch.Tensor, torc
         Rows, shape (utterances,); neighbours, shape (utterances, kernel), the number of utterances
         standing for none.
     """
-    rows = torch.tensor([row for dialogue in dialogues for row in dialogue])
+    starts = torch.tensor([dialogue.start for dialogue in dialogues])
     lengths = torch.tensor([len(dialogue) for dialogue in dialogues])
-    first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)[:, None]
-    last = first + lengths.repeat_interleave(lengths)[:, None] - 1
-    distance = torch.arange(kernel) - kernel // 2
-    neighbours = torch.arange(len(rows))[:, None] + distance
-    outside = (neighbours < first) | (neighbours > last)
+    first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
+    places = torch.arange(len(first))
+    rows = starts.repeat_interleave(lengths) + places - first
+    last = first + lengths.repeat_interleave(lengths) - 1
+    neighbours = places[:, None] + torch.arange(kernel) - kernel // 2
+    outside = (neighbours < first[:, None]) | (neighbours > last[:, None])
     return rows, neighbours.masked_fill(outside, len(rows))

@@ -1,6 +1,6 @@
 """Trains the cells of a study, those that are not there yet, on all cores."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass, field
 from math import isfinite
@@ -19,7 +19,7 @@ from erc_kedro.core.progress import counting
 from erc_kedro.core.study import Cell, CellGroup
 from erc_kedro.modelling import cross_validation, verification
 from erc_kedro.modelling.cell_store import CellResult, CellStore
-from erc_kedro.modelling.classifier import Classifier
+from erc_kedro.modelling.classifier import Advance, Classifier, Training, in_groups
 from erc_kedro.modelling.classifier_store import digest
 from erc_kedro.modelling.cross_validation import split_dialogues
 from erc_kedro.modelling.features import features_for
@@ -32,8 +32,8 @@ _CORE = (mixing, recipe, weighing, schedule, difficulty, imbalance)
 _CODE = (*_CORE, cross_validation, verification)
 """What decides which dialogues a cell learns, beside this module."""
 
-_AS_IT_IS = Recipe()
-"""The verifier hears real dialogues through the encoder as it is."""
+Kind = tuple[ClassifierSettings, bool]
+"""Settings of a classifier, and whether it reads an adapted encoder."""
 
 _NOTHING = np.empty(0, dtype=np.int64)
 
@@ -65,9 +65,7 @@ class CellTrainer:
     folds: int = 5
     split_seed: int = 0
     threads: int | None = None
-    _opened: dict[tuple[ClassifierSettings, bool], Classifier] = field(
-        default_factory=dict, repr=False, compare=False
-    )
+    _opened: dict[Kind, Classifier] = field(default_factory=dict, repr=False, compare=False)
     _held_out: list[pd.Series] = field(default_factory=list, repr=False, compare=False)
 
     def update(
@@ -103,8 +101,11 @@ class CellTrainer:
         if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
             own = (self.train, self.folds, self.split_seed, self.label_set)
             self._held_out.extend(split_dialogues(*own))
-        classifiers = [self._open(cell) for cell in cells.values()]
-        workers = self.threads or min(own.workers for own in classifiers)
+        alike: dict[Kind, list[str]] = {}
+        for name, cell in cells.items():
+            alike.setdefault(self._kind(cell), []).append(name)
+        classifiers = {kind: self._open(*kind) for kind in alike}
+        workers = self.threads or min(own.workers for own in classifiers.values())
         stopped = Event()
         with counting("study", len(cells), "cells") as advance, side_by_side(workers) as pool:
 
@@ -112,12 +113,17 @@ class CellTrainer:
                 if stopped.is_set():
                     raise CancelledError
 
-            def run(name: str, cell: Cell, classifier: Classifier) -> None:
-                store.save(name, self._result(cell, classifier, go_on))
-                advance(1)
+            def run(names: Sequence[str], classifier: Classifier) -> None:
+                work = [cells[name] for name in names]
+                for name, own in zip(names, self._results(work, classifier, go_on), strict=True):
+                    store.save(name, own)
+                    advance(1)
 
-            work = zip(cells.items(), classifiers, strict=True)
-            under_way = [pool.submit(run, *item, classifier) for item, classifier in work]
+            under_way = [
+                pool.submit(run, group, classifiers[kind])
+                for kind, names in alike.items()
+                for group in in_groups(names, classifiers[kind].together)
+            ]
             try:
                 for done in as_completed(under_way):
                     done.result()
@@ -126,24 +132,30 @@ class CellTrainer:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
-    def _result(self, cell: Cell, classifier: Classifier, go_on: Any) -> CellResult:
-        drawn = self._drawn(cell)
-        mixed, real = self._mixed(cell, drawn)
-        state, history = classifier.fit(mixed, real, seed=cell.seed, advance=go_on)
-        test, rest = _NOTHING, _NOTHING
-        if not all(isfinite(loss) for _, loss in history):
-            raise FloatingPointError("the loss is not a finite number")
-        if cell.fold is None:
-            test = _predicted(classifier, state, self.test)
-        if cell.judged:
-            others = rest_of(self.train, drawn)
-            rest = _predicted(classifier, state, others) if len(others) else rest
-        counted = labelled(mixed)
-        learnt = {
-            source: self.label_set.counts(counted["emotion"][counted["source"] == source]).tolist()
-            for source in SOURCES
-        }
-        return CellResult(test, rest, learnt)
+    def _results(
+        self, cells: Sequence[Cell], classifier: Classifier, go_on: Advance
+    ) -> Iterator[CellResult]:
+        drawn = [self._drawn(cell) for cell in cells]
+        asked = [
+            Training(*self._mixed(cell, own), cell.seed)
+            for cell, own in zip(cells, drawn, strict=True)
+        ]
+        trained = classifier.fit_many(asked, advance=go_on)
+        for cell, own, rows, (state, history) in zip(cells, drawn, asked, trained, strict=True):
+            test, rest = _NOTHING, _NOTHING
+            if not all(isfinite(loss) for _, loss in history):
+                raise FloatingPointError("the loss is not a finite number")
+            if cell.fold is None:
+                test = _predicted(classifier, state, self.test)
+            if cell.judged:
+                others = rest_of(self.train, own)
+                rest = _predicted(classifier, state, others) if len(others) else rest
+            counted = labelled(rows.training_set)
+            by_source = {
+                source: counted["emotion"][counted["source"] == source] for source in SOURCES
+            }
+            learnt = {name: self.label_set.counts(own).tolist() for name, own in by_source.items()}
+            yield CellResult(test, rest, learnt)
 
     def _drawn(self, cell: Cell) -> pd.DataFrame:
         mask = None if cell.fold is None else self._held_out[cell.fold]
@@ -168,11 +180,7 @@ class CellTrainer:
     def _verdicts(self, cell: Cell, how: Recipe, real: pd.DataFrame) -> pd.DataFrame:
         """Return the word of a verifier that knows nothing but the cell's real dialogues."""
         settings = self._settings(cell)
-        judge = verification.Judge(
-            self.synthetic,
-            self.label_set,
-            lambda own: self._opened_for(own, _AS_IT_IS),
-        )
+        judge = verification.Judge(self.synthetic, self.label_set, self._open)
         return judge.verdicts(how, settings, real, cell.seed, judge.expected(how, settings))
 
     def _settings(self, cell: Cell) -> ClassifierSettings:
@@ -182,15 +190,15 @@ class CellTrainer:
             values[group][name] = value
         return ClassifierSettings(**values)
 
-    def _open(self, cell: Cell) -> Classifier:
-        return self._opened_for(self._settings(cell), cell.treatment.reads_by)
+    def _kind(self, cell: Cell) -> Kind:
+        return self._settings(cell), cell.treatment.asks_adaptation
 
-    def _opened_for(self, settings: ClassifierSettings, recipe: Recipe) -> Classifier:
-        key = settings, recipe.asks_adaptation
-        if key not in self._opened:
-            read = features_for(self.features, recipe)
-            self._opened[key] = open_classifier(settings, read, self.label_set)
-        return self._opened[key]
+    def _open(self, settings: ClassifierSettings, adapted: bool = False) -> Classifier:
+        kind = settings, adapted
+        if kind not in self._opened:
+            read = features_for(self.features, adapted=adapted)
+            self._opened[kind] = open_classifier(settings, read, self.label_set)
+        return self._opened[kind]
 
     def _fingerprints(self) -> Any:
         """Return what gives a cell's fingerprint: of data, recipe, settings, seed and code."""
@@ -206,15 +214,15 @@ class CellTrainer:
             "pandas": pd.__version__,
         }
         common = digest(shared)
-        known: dict[tuple[ClassifierSettings, bool], str] = {}
+        known: dict[Kind, str] = {}
 
         def fingerprint(cell: Cell) -> str:
-            settings, recipe = self._settings(cell), cell.treatment.reads_by
-            key = settings, recipe.asks_adaptation
-            if key not in known:
-                read = features_for(self.features, recipe)
-                known[key] = digest(what_training_depends_on(settings, read, self.label_set))
-            return digest([common, known[key], cell.plain()])
+            kind = self._kind(cell)
+            if kind not in known:
+                settings, adapted = kind
+                read = features_for(self.features, adapted=adapted)
+                known[kind] = digest(what_training_depends_on(settings, read, self.label_set))
+            return digest([common, known[kind], cell.plain()])
 
         return fingerprint
 

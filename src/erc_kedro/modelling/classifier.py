@@ -1,9 +1,10 @@
 """What a classifier is to the pipeline, and what all of them share."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError, as_completed
+from itertools import pairwise
 from threading import Event
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -18,18 +19,34 @@ State = dict[str, torch.Tensor]
 History = list[tuple[int, float]]
 Advance = Callable[[int], None]
 
+T = TypeVar("T")
+
 REFERENCE_UTTERANCES = 10_000
 """Real utterances that the settings' optimiser steps are meant for."""
+
+
+def unseen(amount: int) -> None:
+    """Count nothing: the `advance` of training that nobody watches."""
+
+
+class Training(NamedTuple):
+    """What one training is asked for, as `Classifier.fit` takes it."""
+
+    training_set: pd.DataFrame
+    real: pd.DataFrame
+    seed: int
 
 
 class Classifier(Protocol):
     """Trains one classifier per seed, and predicts from its state.
 
     Attributes:
-        workers: How many seeds it can train at once.
+        workers: How many calls of `fit` or `fit_many` can be under way at once, in threads.
+        together: The most trainings that one call of `fit_many` shall be given.
     """
 
     workers: int
+    together: int = 1
 
     def steps(self, real: pd.DataFrame) -> int:
         """Return how many optimiser steps training takes beside these real dialogues."""
@@ -41,13 +58,18 @@ class Classifier(Protocol):
         """Train, telling `advance` of every step; return the state and (step, loss) pairs."""
         ...
 
+    def fit_many(
+        self, work: Sequence[Training], *, advance: Advance = unseen
+    ) -> list[tuple[State, History]]:
+        """Train several, and return for each what `fit` would, up to rounding.
+
+        By default one after the other, and then to the last bit.
+        """
+        return [self.fit(rows, real, seed=seed, advance=advance) for rows, real, seed in work]
+
     def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
         """Return probabilities of shape (rows, labels)."""
         ...
-
-
-def unseen(amount: int) -> None:
-    """Count nothing: the `advance` of training that nobody watches."""
 
 
 def fit_seeds(
@@ -64,8 +86,8 @@ def fit_seeds(
         classifier: Of either kind.
         training_sets: The training set of each seed.
         reals: The real dialogues of each seed.
-        keep: Takes seed, state and history of each as soon as it is trained; called from
-            several threads.
+        keep: Takes seed, state and history of each as soon as it is trained, with those that
+            were trained in one pass with it; called from several threads.
     """
     stopped = Event()
     total = sum(classifier.steps(reals[seed]) for seed in training_sets)
@@ -76,11 +98,14 @@ def fit_seeds(
                 raise CancelledError
             count(amount)
 
-        def fit(seed: int) -> None:
-            own = training_sets[seed], reals[seed]
-            keep(seed, *classifier.fit(*own, seed=seed, advance=advance))
+        def fit(seeds: Sequence[int]) -> None:
+            work = [Training(training_sets[seed], reals[seed], seed) for seed in seeds]
+            trained = classifier.fit_many(work, advance=advance)
+            for seed, own in zip(seeds, trained, strict=True):
+                keep(seed, *own)
 
-        under_way = [pool.submit(fit, seed) for seed in training_sets]
+        groups = in_groups(list(training_sets), classifier.together)
+        under_way = [pool.submit(fit, seeds) for seeds in groups]
         try:
             for done in as_completed(under_way):
                 done.result()
@@ -88,6 +113,18 @@ def fit_seeds(
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def in_groups(items: Sequence[T], most: int) -> list[Sequence[T]]:
+    """Return items in their order, in as few groups as hold `most` each, alike in size.
+
+    >>> in_groups("abcdefg", 3)
+    ['abc', 'de', 'fg']
+    """
+    n = -(-len(items) // most)
+    size, over = divmod(len(items), max(n, 1))
+    ends = [size * i + min(i, over) for i in range(n + 1)]
+    return [items[a:b] for a, b in pairwise(ends)]
 
 
 def targets(

@@ -1,106 +1,38 @@
 """The contextual classifier: a convolution over the turns of a dialogue, on frozen features."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.modelling.batches import batches_of, collate, of_dialogues, parts_of, row_ranges
-from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
+from erc_kedro.modelling.classifier import (
+    Advance,
+    Classifier,
+    History,
+    State,
+    Training,
+    steps_beside,
+    targets,
+    unseen,
+)
+from erc_kedro.modelling.contextual_head import ContextualHead
 from erc_kedro.modelling.features import Features, FeaturesBeside
 from erc_kedro.modelling.objective import Objective
+from erc_kedro.modelling.prepared import Prepared, average_decay
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
-from erc_kedro.modelling.threads import seeded, usable_cores
+from erc_kedro.modelling.stacked import fit_stacked
+from erc_kedro.modelling.threads import seeded, side_by_side, usable_cores
+
+_TOGETHER = 10
+"""Trained in one pass on a GPU: five folds and two seeds. The inputs of each take some 100 MB."""
 
 
-class SeededDropout(nn.Module):
-    """Dropout that draws from a generator of its own, eight random bytes at once.
-
-    So classifiers can be trained side by side, each reproducible. The probability is rounded to
-    1/256. The features are wide: one random number per element, as torch's own dropout draws,
-    took a third of the training time on a CPU.
-    """
-
-    def __init__(self, probability: float, generator: torch.Generator | None) -> None:
-        super().__init__()
-        self.dropped = round(probability * 256)
-        self.generator = generator
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """Return the values with a share of them zero, the others scaled up, while training."""
-        if not self.training or not self.dropped:
-            return values
-        words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device)
-        words.random_(-(2**63), None, generator=self.generator)
-        kept = (words.view(torch.uint8)[: values.numel()] >= self.dropped).view(values.shape)
-        return values * kept * (256 / (256 - self.dropped))
-
-
-class TurnConvolution(nn.Module):
-    """One residual convolution over the turns of a dialogue, without any padding."""
-
-    def __init__(self, width: int, kernel: int, dropout: nn.Module) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.convolve = nn.Linear(kernel * width, width)
-        self.dropout = dropout
-
-    def forward(self, turns: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """Map turns (utterances, width) to the same shape; `neighbours` as in `ContextualHead`."""
-        heard = F.pad(self.norm(turns), (0, 0, 0, 1))[neighbours]  # the last row is silence
-        return turns + self.dropout(F.gelu(self.convolve(heard.flatten(1))))
-
-
-class ContextualHead(nn.Module):
-    """Features of every turn to logits: project, look at the neighbouring turns, classify both."""
-
-    def __init__(
-        self,
-        features: int,
-        labels: int,
-        settings: ContextualSettings,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__()
-        width = settings.width
-        self.project = nn.Sequential(
-            SeededDropout(settings.input_dropout, generator),
-            nn.Linear(features, width),
-            nn.GELU(),
-            nn.LayerNorm(width),
-        )
-        self.context = TurnConvolution(
-            width, settings.kernel, SeededDropout(settings.context_dropout, generator)
-        )
-        self.norm = nn.LayerNorm(width)
-        self.classify = nn.Sequential(
-            nn.Linear(2 * width, width),
-            nn.GELU(),
-            SeededDropout(settings.output_dropout, generator),
-            nn.Linear(width, labels),
-        )
-
-    def forward(self, features: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
-        """Map the features of turns to their logits.
-
-        Args:
-            features: Shape (utterances, features): the turns of the dialogues, one after another.
-            neighbours: Shape (utterances, kernel): the rows of each turn's neighbours in its
-                dialogue, itself in the middle; the number of rows stands for none.
-
-        Returns:
-            Logits of shape (utterances, labels).
-        """
-        own = self.project(features)
-        context = self.norm(self.context(own, neighbours))
-        return self.classify(torch.cat([own, context], dim=-1))
-
-
-class ContextualClassifier:
+class ContextualClassifier(Classifier):
     """Trains and applies `ContextualHead`, one classifier per call of `fit`.
 
     Args:
@@ -124,7 +56,9 @@ class ContextualClassifier:
         self._settings = settings
         self._objective = objective
         self._device = device
-        self.workers = usable_cores() if device.type == "cpu" else 1
+        on_cpu = device.type == "cpu"
+        self.workers = usable_cores() if on_cpu else 1
+        self.together = 1 if on_cpu else _TOGETHER
 
     def steps(self, real: pd.DataFrame) -> int:
         """Return the optimiser steps beside these real dialogues, the same in every arm."""
@@ -150,33 +84,24 @@ class ContextualClassifier:
             The state to predict from, on the CPU, and (step, loss) pairs.
         """
         settings, device = self._settings, self._device
-        objective = Objective(training_set, real, self._label_set, self._objective).to(device)
-        reference = torch.from_numpy(self._features.of(labelled(real)["text"]))
-        mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
-        inputs = torch.from_numpy(self._features.of(training_set["text"]))
-        inputs = inputs.sub_(mean).div_(scale).to(device)
-        soft = self._objective.soft_labels
-        wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
-        dialogues = row_ranges(training_set)
-        steps = self.steps(real)
+        own = self._prepare(training_set, real, seed)
+        inputs, objective = own.inputs.to(device), own.objective.to(device)
+        wanted, sources, weights = (
+            values.to(device) for values in (own.wanted, own.sources, own.weights)
+        )
+        head = own.head(settings, device)
         history: History = []
-        generator = torch.Generator(device).manual_seed(seed)
-        with seeded(seed):  # initial weights
-            head = ContextualHead(inputs.shape[1], len(self._label_set), settings, generator)
-        head.to(device)
         parameters: list[torch.Tensor] = list(head.parameters())
         optimiser = torch.optim.AdamW(
             parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, settings.learning_rate, total_steps=steps
+            optimiser, settings.learning_rate, total_steps=len(own.plan)
         )
         average = [parameter.detach().clone() for parameter in parameters]
         head.train()
-        per_pass = math.ceil(real["dialogue_id"].nunique() / settings.batch_dialogues)
-        parts = parts_of(training_set.iloc[[own.start for own in dialogues]], steps)
-        for step, chosen in enumerate(batches_of(parts, of_dialogues(per_pass, seed)), 1):
-            rows, neighbours = collate([dialogues[i] for i in chosen], settings.kernel)
+        for step, chosen in enumerate(own.plan, 1):
+            rows, neighbours = collate([own.dialogues[i] for i in chosen], settings.kernel)
             rows = rows.to(device)
             logits = head(inputs[rows], neighbours.to(device))
             loss = objective.loss(logits, wanted[rows], sources[rows], weights[rows])
@@ -185,15 +110,40 @@ class ContextualClassifier:
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             optimiser.step()
             schedule.step()
-            decay = min(settings.average_decay, step / (step + 9))
             with torch.no_grad():
-                torch._foreach_lerp_(average, parameters, 1 - decay)
+                share = 1 - average_decay(settings, step)
+                torch._foreach_lerp_(average, parameters, share)
             history.append((step, float(loss.detach())))
             advance(1)
         names = [name for name, _ in head.named_parameters()]
-        state = {f"head.{name}": value.cpu() for name, value in zip(names, average, strict=True)}
-        state |= {"mean": mean, "scale": scale, "log_prior": objective.log_priors[0].cpu()}
-        return state, history
+        return own.state(dict(zip(names, average, strict=True))), history
+
+    def fit_many(
+        self, work: Sequence[Training], *, advance: Advance = unseen
+    ) -> list[tuple[State, History]]:
+        """Train several in one pass where that pays; as `Classifier.fit_many`."""
+        if self.together == 1 or len(work) == 1:
+            return super().fit_many(work, advance=advance)
+        with side_by_side(usable_cores()) as pool:
+            members = list(pool.map(self._prepare, *zip(*work, strict=True)))
+        return fit_stacked(members, self._settings, self._device, advance)
+
+    def _prepare(self, training_set: pd.DataFrame, real: pd.DataFrame, seed: int) -> Prepared:
+        """Return all that a training reads."""
+        settings = self._settings
+        objective = Objective(training_set, real, self._label_set, self._objective)
+        reference = torch.from_numpy(self._features.of(labelled(real)["text"]))
+        mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
+        inputs = torch.from_numpy(self._features.of(training_set["text"]))
+        inputs = inputs.sub_(mean).div_(scale)
+        soft = self._objective.soft_labels
+        of_rows = targets(training_set, self._label_set, torch.device("cpu"), soft=soft)
+        dialogues = row_ranges(training_set)
+        per_pass = math.ceil(real["dialogue_id"].nunique() / settings.batch_dialogues)
+        firsts = training_set.iloc[[own.start for own in dialogues]]
+        parts = parts_of(firsts, self.steps(real))
+        plan = list(batches_of(parts, of_dialogues(per_pass, seed)))
+        return Prepared(inputs, mean, scale, objective, *of_rows, dialogues, plan, seed)
 
     @torch.inference_mode()
     def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from erc_kedro.core.labels import OTHER, LabelSet, labelled
 from erc_kedro.core.metrics import HEADLINE, Floats, dialogue_counts, headline_scores
 from erc_kedro.core.mixing import Recipe, mix
 from erc_kedro.core.tuning import Outcome
-from erc_kedro.modelling.classifier import Classifier
+from erc_kedro.modelling.classifier import Classifier, Training, in_groups
 from erc_kedro.modelling.features import features_for
 from erc_kedro.modelling.open import open_classifier
 from erc_kedro.modelling.settings import ClassifierSettings
@@ -98,13 +97,13 @@ class Trainer:
         Raises:
             FloatingPointError: If a loss or a probability is not a finite number.
         """
-        classifier = self._open(settings, recipe)
+        classifier = self._open(settings, recipe.asks_adaptation)
         expected = self._judge.expected(recipe, settings)
         with side_by_side(self.threads or classifier.workers) as pool:
             run = partial(self._count, classifier, recipe, settings, expected)
-            under_way = [pool.submit(run, held_out, seed) for held_out, seed in work]
+            under_way = [pool.submit(run, own) for own in in_groups(work, classifier.together)]
             try:
-                return [own.result() for own in under_way]
+                return [counts for own in under_way for counts in own.result()]
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
@@ -113,14 +112,12 @@ class Trainer:
     def _judge(self) -> Judge:
         return Judge(self.synthetic, self.label_set, self._open)
 
-    def _open(self, settings: ClassifierSettings, recipe: Recipe | None = None) -> Classifier:
-        """Return the classifier; without a recipe, on the encoder as it is."""
-        recipe = recipe or Recipe()
-        key = settings, recipe.asks_adaptation
+    def _open(self, settings: ClassifierSettings, adapted: bool = False) -> Classifier:
+        key = settings, adapted
         if key not in self._opened:
             if len(self._opened) >= _MOST_OPENED:
                 self._opened.clear()
-            read = features_for(self.features, recipe)
+            read = features_for(self.features, adapted=adapted)
             self._opened[key] = open_classifier(settings, read, self.label_set)
         return self._opened[key]
 
@@ -130,18 +127,26 @@ class Trainer:
         recipe: Recipe,
         settings: ClassifierSettings,
         expected: Floats | None,
-        held_out: HeldOut,
-        seed: int,
-    ) -> Floats:
-        real, verdicts = held_out.real, None
+        work: Sequence[tuple[HeldOut, int]],
+    ) -> list[Floats]:
         if recipe.asks_verifier:
-            verdicts = self._judge.verdicts(recipe, settings, real, seed, expected)
-        mixed = mix(real, self.synthetic, recipe, self.reference, self.label_set, seed, verdicts)
-        state, history = classifier.fit(mixed, real, seed=seed)
-        probabilities = classifier.probabilities(state, held_out.rows)
-        if not (all(isfinite(loss) for _, loss in history) and np.isfinite(probabilities).all()):
-            raise FloatingPointError("the loss is not a finite number")
-        return held_out.counts(probabilities)
+            self._judge.hear(recipe, settings, [(own.real, seed) for own, seed in work])
+        asked = []
+        for held_out, seed in work:
+            real, verdicts = held_out.real, None
+            if recipe.asks_verifier:
+                verdicts = self._judge.verdicts(recipe, settings, real, seed, expected)
+            own = (self.synthetic, recipe, self.reference, self.label_set, seed, verdicts)
+            asked.append(Training(mix(real, *own), real, seed))
+        found = []
+        trained = classifier.fit_many(asked)
+        for (held_out, _), (state, history) in zip(work, trained, strict=True):
+            probabilities = classifier.probabilities(state, held_out.rows)
+            losses = [loss for _, loss in history]
+            if not (np.isfinite(losses).all() and np.isfinite(probabilities).all()):
+                raise FloatingPointError("the loss is not a finite number")
+            found.append(held_out.counts(probabilities))
+        return found
 
 
 def split_dialogues(

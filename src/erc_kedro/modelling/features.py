@@ -16,7 +16,6 @@ from filelock import FileLock
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.progress import counting
-from erc_kedro.core.recipe import Recipe
 from erc_kedro.modelling.files import replacing
 
 logger = logging.getLogger(__name__)
@@ -161,32 +160,32 @@ class FeaturesBeside:
         return np.concatenate([self.first.of(texts), self.second.of(texts)], axis=1)
 
 
-def features_for(features: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """Return the features that a recipe's classifiers are trained on.
+def features_for(features: Mapping[str, Any], *, adapted: bool) -> dict[str, Any]:
+    """Return the features that classifiers are trained on.
 
     Args:
         features: As encoding returns them.
-        recipe: Says whether those of the adapted encoder are among them.
+        adapted: Whether those of the adapted encoder are among them.
 
     Returns:
         As encoding returns them, without `adapted`, or with it under `beside`.
 
     Raises:
-        UserError: If the recipe needs an adapted encoder and there is none.
+        UserError: If there is no adapted encoder, and one is needed.
     """
     plain = {name: value for name, value in features.items() if name != "adapted"}
-    if not recipe.asks_adaptation:
+    if not adapted:
         return plain
-    adapted = features.get("adapted")
-    if adapted is None:
+    beside = features.get("adapted")
+    if beside is None:
         raise UserError(
             "The recipe needs an adapted encoder, and it is not there.",
             expected="features of the adapted encoder",
             found="those of the encoder as it is",
             remedy="run the whole pipeline: the stage encoding adapts it",
         )
-    marks = [str(own["fingerprint"]) for own in (plain, adapted)]
-    return plain | {"beside": adapted, "fingerprint": "+".join(marks)}
+    marks = [str(own["fingerprint"]) for own in (plain, beside)]
+    return plain | {"beside": beside, "fingerprint": "+".join(marks)}
 
 
 def open_chosen(features: Mapping[str, Any]) -> Features | FeaturesBeside:

@@ -10,7 +10,15 @@ from torch import nn
 
 from erc_kedro.core.labels import OTHER, LabelSet
 from erc_kedro.modelling.batches import batches_of, of_utterances, parts_of
-from erc_kedro.modelling.classifier import Advance, History, State, steps_beside, targets, unseen
+from erc_kedro.modelling.classifier import (
+    Advance,
+    Classifier,
+    History,
+    State,
+    steps_beside,
+    targets,
+    unseen,
+)
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
@@ -36,7 +44,7 @@ class FineTunedHead(nn.Module):
         return self.classify(self.dropout(pooled)).float()
 
 
-class FineTunedClassifier:
+class FineTunedClassifier(Classifier):
     """Fine-tunes an encoder, one classifier per call of `fit`.
 
     Args:

@@ -86,14 +86,22 @@ class Objective:
             sources: Shape (utterances,): positions in `SOURCES`.
             weights: Shape (utterances,): weight of each in the loss; 0 for context alone.
         """
-        logits = logits + self.log_priors[sources]
-        if wanted.is_floating_point():
-            entropy = F.cross_entropy(logits, wanted, reduction="none")
-            weights = weights * (wanted @ self.class_weights)
-        else:
-            entropy = F.cross_entropy(logits, wanted, reduction="none", ignore_index=UNLABELLED)
-            weights = weights * self.class_weights[wanted]
+        entropy = cross_entropy(logits + self.log_priors[sources], wanted)
+        weights = self.weighed(wanted, weights)
         return (weights * entropy).sum() / weights.sum().clamp_min(1e-12)
+
+    def weighed(self, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Return the weights of utterances times those of their labels, shape (utterances,)."""
+        if wanted.is_floating_point():
+            return weights * (wanted @ self.class_weights)
+        return weights * self.class_weights[wanted]
+
+
+def cross_entropy(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return the cross-entropy of each utterance, shape (utterances,); 0 if it has no label."""
+    if wanted.is_floating_point():
+        return F.cross_entropy(logits, wanted, reduction="none")
+    return F.cross_entropy(logits, wanted, reduction="none", ignore_index=UNLABELLED)
 
 
 def source_codes(rows: pd.DataFrame) -> torch.Tensor:

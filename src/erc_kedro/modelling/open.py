@@ -18,7 +18,17 @@ from erc_kedro.modelling.features import open_chosen
 from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.settings import ClassifierSettings
 
-_CODE = {"contextual": ["contextual", "features"], "finetuned": ["finetuned", "encoders"]}
+_CODE = {
+    "contextual": [
+        "contextual",
+        "contextual_head",
+        "prepared",
+        "stacked",
+        "stacked_head",
+        "features",
+    ],
+    "finetuned": ["finetuned", "encoders"],
+}
 """The modules of this room that each kind's training runs through, besides the common ones."""
 
 
@@ -56,7 +66,8 @@ def what_training_depends_on(
 ) -> dict[str, Any]:
     """Return all that decides the outcome of training, besides data and seed.
 
-    The number of cores is not among it: every bit is the same for any.
+    The number of cores is not among it: every bit is the same for any. Nor is who trains in one
+    pass with it on a GPU, where that moves the last digits.
 
     Args:
         settings: As for `open_classifier`; the settings of the other kind do not count.

@@ -5,7 +5,7 @@ checker trained on the synthetic data. Both read an utterance in its dialogue. T
 cross-fitted by dialogue, or it would know by heart what it judges.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe, by_seed
 from erc_kedro.core.weighing import verdict_table, without_prior
-from erc_kedro.modelling.classifier import Classifier, State, fit_seeds
+from erc_kedro.modelling.classifier import Classifier, State, Training, fit_seeds
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
@@ -169,13 +169,28 @@ class Judge:
         Returns:
             As `weighing.verdict_table`.
         """
-        synthetic, key = self._asked_about(recipe), (settings, recipe.strategy, id(real), seed)
-        if key not in self._kept:
-            classifier, smoothing = self.open(settings), settings.objective.prior_smoothing
-            state, _ = classifier.fit(as_training_set(real), real, seed=seed)
+        self.hear(recipe, settings, [(real, seed)])
+        quality = self._kept[settings, recipe.strategy, id(real), seed][1]
+        return verdict_table(self._asked_about(recipe), quality, expected, self.label_set)
+
+    def hear(
+        self,
+        recipe: Recipe,
+        settings: ClassifierSettings,
+        work: Sequence[tuple[pd.DataFrame, int]],
+    ) -> None:
+        """Train the verifiers of real dialogues and seeds together, as far as none is kept."""
+        keys = [(settings, recipe.strategy, id(real), seed) for real, seed in work]
+        missing = {k: own for k, own in zip(keys, work, strict=True) if k not in self._kept}
+        if not missing:
+            return
+        synthetic, smoothing = self._asked_about(recipe), settings.objective.prior_smoothing
+        classifier = self.open(settings)
+        asked = [Training(as_training_set(real), real, seed) for real, seed in missing.values()]
+        trained = classifier.fit_many(asked)
+        for (key, (real, _)), (state, _) in zip(missing.items(), trained, strict=True):
             quality = heard_by(classifier, state, real, synthetic, self.label_set, smoothing)
             self._kept[key] = real, quality  # held here, so that no other table gets its id
-        return verdict_table(synthetic, self._kept[key][1], expected, self.label_set)
 
     def expected(self, recipe: Recipe, settings: ClassifierSettings) -> Floats | None:
         """Return what models of the synthetic dialogues expect, if the recipe asks; else None."""

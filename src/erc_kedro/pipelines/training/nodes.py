@@ -31,7 +31,7 @@ def train(
     """
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
-    read = features_for(features, recipe)
+    read = features_for(features, adapted=recipe.asks_adaptation)
     chosen = training, read, label_set_of(corpus_card)
     manifest, history = classifier_store.update(
         open_classifier(*chosen), training_sets, real_train, what_training_depends_on(*chosen)
@@ -56,7 +56,7 @@ def predict(
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
     label_set = label_set_of(corpus_card)
-    chosen = training, features_for(features, recipe), label_set
+    chosen = training, features_for(features, adapted=recipe.asks_adaptation), label_set
     classifier = open_classifier(*chosen)
     states = open_classifiers(classifiers, what_training_depends_on(*chosen))
     test = held_out_texts[held_out_texts["split"] == "test"].reset_index(drop=True)
