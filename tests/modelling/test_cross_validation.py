@@ -236,11 +236,19 @@ class TestVerdicts:
         for options in ({"min_confidence": 0.3}, {"weighting": "confidence"}, {"relabel": 0.5}):
             assert min(np.subtract(own.score(self.recipe(**options), short).values, plain)) > 0
 
-    @pytest.mark.parametrize("weighting", ["doubt", "importance"])
+    @pytest.mark.parametrize(
+        "asking",
+        [
+            {"weighting": "doubt"},
+            {"weighting": "importance"},
+            {"weighting": "style", "selection": "errors", "ratio": 0.4},
+            {"selection": "coverage", "ratio": 0.4},
+        ],
+    )
     def test_are_the_same_again_on_any_number_of_threads(
-        self, features: dict[str, Any], weighting: str
+        self, features: dict[str, Any], asking: dict[str, Any]
     ) -> None:
-        recipe = self.recipe(weighting=weighting)
+        recipe = self.recipe(**asking)
         one = validation(features, folds=2, seeds=[7])
         first = one.score(recipe, settings())
         assert one.score(recipe, settings()) == first
@@ -248,14 +256,24 @@ class TestVerdicts:
             validation(features, folds=2, seeds=[7], threads=3).score(recipe, settings()) == first
         )
 
-    def test_see_nothing_of_what_is_held_out(self, features: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "asking",
+        [
+            {"min_confidence": 0.3},
+            {"weighting": "style"},
+            *({"selection": by, "ratio": 0.5} for by in ("coverage", "errors", "style")),
+        ],
+    )
+    def test_see_nothing_of_what_is_held_out(
+        self, features: dict[str, Any], asking: dict[str, Any]
+    ) -> None:
         mask = split_dialogues(TRAIN, 2, 0, LABELS)[0]
         poisoned = TRAIN[mask].assign(emotion=LABELS.emotions[0])
         trainer = Trainer(SYNTHETIC, features, LABELS, ZERO, threads=1)
         seen = []
         for rows in (TRAIN[mask], poisoned):
             part = HeldOut.of(TRAIN[~mask], rows, LABELS)
-            recipe = self.recipe(min_confidence=0.3)
+            recipe = self.recipe(**asking)
             [counts] = trainer.counts(recipe, settings(), [(part, 7)])
             seen.append(counts[:, 1].tolist())
         assert seen[0] == seen[1]

@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erc_kedro.core import imbalance, mixing, recipe, weighing
+from erc_kedro.core import imbalance, mixing, recipe, selection, weighing
 from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import counting
 from erc_kedro.core.study import Cell, CellGroup
-from erc_kedro.modelling import cross_validation, verification
+from erc_kedro.modelling import (
+    cross_fitting,
+    cross_validation,
+    need,
+    style_shift,
+    verification,
+)
 from erc_kedro.modelling.cell_store import CellResult, CellStore
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.classifier_store import digest
@@ -27,7 +33,10 @@ from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
-_CODE = (mixing, recipe, weighing, imbalance, cross_validation, verification)
+_CODE = (
+    *(mixing, recipe, selection, weighing, imbalance),
+    *(cross_fitting, cross_validation, need, style_shift, verification),
+)
 """What decides which dialogues a cell learns, beside this module."""
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -95,6 +104,8 @@ class CellTrainer:
     def _run(self, cells: Mapping[str, Cell], store: CellStore) -> None:
         if not cells:
             return
+        if any(self._recipe(cell, 1).needs for cell in cells.values()):
+            need.open_for_need(self.features)  # is refused before anything is trained
         if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
             own = (self.train, self.folds, self.split_seed, self.label_set)
             self._held_out.extend(split_dialogues(*own))
@@ -150,23 +161,30 @@ class CellTrainer:
         treatment = cell.treatment
         if treatment.imbalance is not None:
             return imbalance.unbalance(real, self.synthetic, treatment.imbalance, cell.seed)
-        how = treatment.recipe
-        if treatment.amount is not None and how.extra == "synthetic":
-            chosen = self.synthetic["strategy"] == how.strategy
-            n = len(self.synthetic) if how.strategy == "all" else int(chosen.sum())
-            ratio = None if treatment.amount == 1 else treatment.amount * n / len(labelled(real))
-            how = how.model_copy(update={"ratio": ratio})
-        verdicts = self._verdicts(cell, how, real) if how.asks_verifier else None
+        how = self._recipe(cell, len(labelled(real)))
+        asking = self.reference if how.extra == "repeated" else how  # copies match its size
+        verdicts = self._verdicts(cell, asking, real) if asking.asks else None
         own = (self.synthetic, how, self.reference, self.label_set, cell.seed, verdicts)
         return mixing.mix(real, *own), real
 
+    def _recipe(self, cell: Cell, n_real: int) -> Recipe:
+        """Return how a cell is mixed beside so many real utterances: a share becomes a ratio."""
+        how, amount = cell.treatment.recipe, cell.treatment.amount
+        if amount is None or how.extra != "synthetic":
+            return how
+        n = len(self.synthetic)
+        if how.strategy != "all":
+            n = int((self.synthetic["strategy"] == how.strategy).sum())
+        return how.model_copy(update={"ratio": None if amount == 1 else amount * n / n_real})
+
     def _verdicts(self, cell: Cell, how: Recipe, real: pd.DataFrame) -> pd.DataFrame:
-        """Return the word of a verifier that knows nothing but the cell's real dialogues."""
+        """Return what the recipe asks, by what knows nothing but the cell's real dialogues."""
         settings = self._settings(cell)
         judge = verification.Judge(
             self.synthetic,
             self.label_set,
             lambda own: open_classifier(own, dict(self.features), self.label_set),
+            self.features,
         )
         return judge.verdicts(how, settings, real, cell.seed, judge.expected(how, settings))
 
@@ -191,6 +209,7 @@ class CellTrainer:
             "synthetic": table_digest(self.synthetic),
             "test": table_digest(self.test),
             "reference": self.reference.in_effect(),
+            "features": self.features.get("fingerprint"),
             "folds": [self.folds, self.split_seed],
             "code": digest_of({path.name: path.read_bytes() for path in files}),
             "numpy": np.__version__,

@@ -110,7 +110,7 @@ class Trainer:
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge(self.synthetic, self.label_set, self._open)
+        return Judge(self.synthetic, self.label_set, self._open, self.features)
 
     def _open(self, settings: ClassifierSettings) -> Classifier:
         if settings not in self._opened:
@@ -129,7 +129,7 @@ class Trainer:
         seed: int,
     ) -> Floats:
         real, verdicts = held_out.real, None
-        if recipe.asks_verifier:
+        if recipe.asks:
             verdicts = self._judge.verdicts(recipe, settings, real, seed, expected)
         mixed = mix(real, self.synthetic, recipe, self.reference, self.label_set, seed, verdicts)
         state, history = classifier.fit(mixed, real, seed=seed)

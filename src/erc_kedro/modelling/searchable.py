@@ -18,7 +18,7 @@ TRAINING = "training."
 OF_EMOTIONS = f"{EMOTION_RATIOS}."
 """What the names of ratios per emotion begin with; the rest is the emotion."""
 
-OF_RECIPE = ("strategy", "ratio", "loss_weight", "min_confidence", "weighting")
+OF_RECIPE = ("strategy", "ratio", "selection", "loss_weight", "min_confidence", "weighting")
 """Fields of a recipe that can be searched by their names."""
 
 

@@ -49,7 +49,7 @@ class TuningParameters(ParameterGroup):
         study: Its name in the storage; null names it after corpus, space and objective.
         patience: Seconds to wait for a storage that is gone.
         check: On dev, at the end.
-        space: What is searched: ratio, strategy, loss_weight, emotion_ratios.<emotion>,
+        space: What is searched: ratio, strategy, selection, loss_weight, emotion_ratios.<emotion>,
             min_confidence, weighting, and settings of training by their path; null takes a
             dimension out.
     """
