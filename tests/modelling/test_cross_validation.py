@@ -11,9 +11,10 @@ import pytest
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import OTHER
 from erc_kedro.core.metrics import HEADLINE, dialogue_counts, headline_scores
-from erc_kedro.core.mixing import Recipe, mix
+from erc_kedro.core.mixing import Recipe, draw_real, mix
 from erc_kedro.core.tuning import Dimension
 from erc_kedro.modelling import cross_validation
+from erc_kedro.modelling.classifier_store import ClassifierStore
 from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.cross_validation import (
     CrossValidation,
@@ -25,6 +26,7 @@ from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.modelling.recipe_objective import ObjectiveFiles
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.pipelines.verification.nodes import verify
 from tests.modelling.test_contextual import FEATURES, LABELS, WIDTH, dialogues
 from tests.modelling.test_recipe_space import TRAINING
 
@@ -277,3 +279,19 @@ class TestVerdicts:
             [counts] = trainer.counts(recipe, settings(), [(part, 7)])
             seen.append(counts[:, 1].tolist())
         assert seen[0] == seen[1]
+
+    def test_are_those_that_the_stage_gives(self, features: dict[str, Any], tmp_path: Path) -> None:
+        recipe = self.recipe(selection="errors", ratio=0.4, weighting="style", min_confidence=0.1)
+        other = self.recipe(selection="coverage", ratio=0.4)
+        real, card = draw_real(TRAIN, 0.5, 3), {"corpus": "toy", "emotions": LABELS.emotions}
+        stores = (ClassifierStore(tmp_path / name) for name in ("verifier", "diversity", "errors"))
+        found = verify(
+            SYNTHETIC, {}, real.assign(real_fraction=0.5), features | {"fingerprint": "known"},
+            card, settings(steps=8), *stores, augmented=recipe, synthetic_only=other,
+        )  # fmt: skip
+        judge = Trainer(SYNTHETIC, features, LABELS, ZERO, threads=1)._judge
+        drawn = real.drop(columns="seed")
+        own = [judge.verdicts(r, settings(steps=8), drawn, 3, None) for r in (recipe, other)]
+        wanted = own[0].assign(coverage=own[1]["coverage"], seed=3)
+        pd.testing.assert_frame_equal(found, wanted[list(found)], check_dtype=False)
+        assert found["expected"].isna().all()
