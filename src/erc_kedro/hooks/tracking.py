@@ -13,7 +13,6 @@ from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.mixing import Recipe
@@ -23,6 +22,7 @@ from erc_kedro.hooks.namespaces import arm_of, corpus_of
 from erc_kedro.hooks.provenance import how_to_repeat, tuned_command, write_provenance
 from erc_kedro.hooks.records import MODEL_PARTS, record, record_model, shared_parameters
 from erc_kedro.pipelines.tuning.parameters import objectives_of
+from erc_kedro.tracking.machine import MachineMonitor
 from erc_kedro.tracking.processes import PROCESS, mark_killed, this_process
 from erc_kedro.tracking.provenance import changed_parameters, provenance_tags
 from erc_kedro.tracking.runs import ExperimentRuns
@@ -50,7 +50,7 @@ class ExperimentTracking(MlflowHook):
         super().__init__()
         self._runs: ExperimentRuns | None = None
         self._trials: TrialRuns | None = None
-        self._monitor: SystemMetricsMonitor | None = None
+        self._monitor: MachineMonitor | None = None
         self._left: dict[str, set[str]] = {}
         self._trained: dict[str, dict[str, Any]] = {}
         self._shared: dict[str, Any] = {}
@@ -132,7 +132,7 @@ class ExperimentTracking(MlflowHook):
         for node in pipeline.nodes:
             if arm := arm_of(node.namespace):
                 self._left.setdefault(arm, set()).add(node.name)
-        self._monitor = SystemMetricsMonitor(self.run_id, sampling_interval=_MONITOR_SECONDS)
+        self._monitor = MachineMonitor(self.run_id, sampling_interval=_MONITOR_SECONDS)
         self._monitor.start()
         tell(runs.log_progress)
         self._run_params = run_params
