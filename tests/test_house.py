@@ -189,9 +189,10 @@ def test_what_enters_from_outside_is_known_and_shown_as_raw(
     kinds = {name.rsplit(".", maxsplit=1)[-1] for name in given}
     if flow is TUNE:
         outside = {"raw", "other_corpora", "language_model", "feature_store", "study_storage"}
+        outside |= {"encoder_store"}
     elif flow is STUDY:
         outside = {"raw", "other_corpora", "language_model", "feature_store", "cell_store"}
-        outside |= {"provenance"}
+        outside |= {"provenance", "encoder_store"}
     elif flow is AUGMENT:
         outside = FROM_OUTSIDE - {"second_labels"}
     else:
