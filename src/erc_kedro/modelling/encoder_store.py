@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -19,6 +21,8 @@ from erc_kedro.modelling.settings import AdaptationSettings
 logger = logging.getLogger(__name__)
 
 _ABOUT = "adaptation.json"
+_CODE = ("adaptation", "batches", "threads")
+"""The modules of this room that the training runs through."""
 
 
 class EncoderStore:
@@ -60,14 +64,15 @@ class EncoderStore:
                 found="none",
                 remedy="generate some, or set adapted: false in the recipe",
             )
+        here = Path(adaptation.__file__).parent
         about = {
             "encoder": encoder_checksum(encoder),
             "utterances": digest([rows["text"].tolist(), rows["emotion"].tolist()]),
             "label set": asdict(label_set),
-            "settings": how.model_dump(exclude={"device"}) | {"device": device.type},
+            "settings": _of_training(how) | {"device": device.type},
             "torch": version("torch"),
             "transformers": version("transformers"),
-            "code": digest_of({"adaptation": Path(adaptation.__file__).read_bytes()}),
+            "code": digest_of({name: (here / f"{name}.py").read_bytes() for name in _CODE}),
         }
         place = self._folder / digest(about)
         if (place / _ABOUT).is_file():
@@ -75,8 +80,25 @@ class EncoderStore:
             return place
         logger.info("adapting the encoder %s to %s utterances", encoder, f"{len(rows):,}")
         tokenizer, model = adaptation.adapt(encoder, rows, label_set, how, device)
-        with replacing_folder(place) as incoming:
+        with replacing_folder(place) as incoming, _no_bar():
             model.save_pretrained(incoming)
             tokenizer.save_pretrained(incoming)
             (incoming / _ABOUT).write_text(json.dumps(about, indent=2), "utf-8")
         return place
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Keep transformers' bar off the screen."""
+    from transformers.utils import logging as theirs
+
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.enable_progress_bar()
+
+
+def _of_training(how: AdaptationSettings) -> dict[str, object]:
+    """Return what decides the weights: not the device's name, nor what is read of the encoder."""
+    return how.model_dump(include=AdaptationSettings.model_fields.keys() - {"device"})
