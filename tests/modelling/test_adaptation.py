@@ -67,10 +67,10 @@ def told_apart(encoder: Path) -> float:
 
 
 def test_emotions_are_told_apart_better_than_before(tiny_bert: Path, tmp_path: Path) -> None:
-    for part in adapted(tiny_bert, epochs=6):
+    for part in adapted(tiny_bert, epochs=12):
         part.save_pretrained(tmp_path)
     before, after = told_apart(tiny_bert), told_apart(tmp_path)
-    assert after > 0.8 > before + 0.1
+    assert before < 0.6 and after > 0.8
 
 
 def test_the_loss_falls(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The encoder store: an encoder is adapted once, whole or not at all, and again only for a reason."""
+"""The encoder store: adapted once, whole or not at all, and again only for a reason."""
 
 from pathlib import Path
 from typing import Any
