@@ -110,7 +110,7 @@ def test_verification_reads_nothing_held_out_and_judges_by_the_seeds_real_dialog
         given = {n.rsplit(".", 1)[-1] for n in verify.inputs if not n.startswith("params:")}
         assert given == {
             "synthetic_dialogues", "validation_gate", "real_train", "features", "corpus_card",
-            "verifier_store", "diversity_store",
+            "verifier_store", "diversity_store", "error_store",
         }  # fmt: skip
     [style] = [n for n in AUGMENT.nodes if n.name == "meld.verification.measure_style"]
     given = {n for n in style.inputs if not n.startswith("params:")}

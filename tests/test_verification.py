@@ -56,6 +56,39 @@ def test_verdicts_decide_what_is_learnt_and_verifiers_are_kept(
 
 
 @pytest.mark.usefixtures("untracked")
+def test_dialogues_are_chosen_by_need_and_copies_match_them(
+    copied: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    asking = {
+        "augmented": {"selection": "errors", "ratio": 0.1, "weighting": "style"},
+        "synthetic_only": {"selection": "coverage", "ratio": 0.1},
+    }
+    arms = [f"meld.{arm}.mixing.mix" for arm in ("augmented", "oversampled", "synthetic_only")]
+    copied.run("augment_meld", {"meld": asking}, to_nodes=arms)
+    verdicts = table(copied, "verdicts")
+    needs = verdicts[["coverage", "errors", "style"]]
+    assert needs.notna().all().all()
+    assert verdicts[["confidence", "heard", "expected"]].isna().all().all()
+    assert (needs.groupby(verdicts["seed"]).std() > 0).all().all()
+    own, copies, alone = (
+        table(copied, f"{arm}/training_sets")
+        for arm in ("augmented", "oversampled", "synthetic_only")
+    )
+    for seed, mixed in own.groupby("seed"):
+        added = mixed[mixed["source"] == "synthetic"]
+        n_real = (mixed["source"] == "real").sum()
+        assert len(added) == pytest.approx(0.1 * n_real, abs=10)
+        repeated = (copies["seed"] == seed) & (copies["source"] == "repeated")
+        assert repeated.sum() == pytest.approx(len(added), abs=15)
+        assert added["weight"].mean() == pytest.approx(0.1)
+        assert added["weight"].nunique() > 10
+        other = alone["dialogue_id"][alone["seed"] == seed]
+        assert set(other) != set(added["dialogue_id"])
+    [trained] = [line for line in caplog.messages if "trained" in line]  # five folds of two seeds
+    assert "10" in trained
+
+
+@pytest.mark.usefixtures("untracked")
 def test_an_arm_that_asks_does_not_go_on_from_a_run_that_did_not(copied: Project) -> None:
     with pytest.raises(UserError, match="run the whole pipeline"):
         copied.run("augment_meld", {"meld": {"augmented": ASKING}}, node_names=[MIX])

@@ -162,6 +162,24 @@ class TestWeights:
         ranks = wanted[learnt].rank().corr(own["weight"][learnt].rank())
         assert ranks > 0.95
 
+    def test_by_style_are_the_root_of_the_density_ratio_and_ask_no_verifier(self):
+        odds = np.random.default_rng(2).normal(size=len(SYNTHETIC))
+        recipe = Recipe(extra="synthetic", weighting="style", loss_weight=0.2)
+        scored = SYNTHETIC[["dialogue_id", "turn"]].assign(style=odds)[::-1]
+        mixed = mix(REAL, SYNTHETIC, recipe, recipe, LABELS, 0, scored)
+        weights = mixed["weight"][mixed["source"] == "synthetic"].to_numpy()
+        assert weights.mean() == pytest.approx(0.2)
+        assert weights.max() <= 0.2 * HEAVIEST + 1e-9
+        light = weights < 0.2 * HEAVIEST - 1e-9
+        assert light.sum() > 0.8 * len(weights)
+        ratio = weights[light] / np.exp(odds[light] / 2)
+        assert ratio == pytest.approx(ratio[0])
+        assert not {"style", "confidence"} & set(mixed)
+        extreme = SYNTHETIC.assign(style=np.where(odds > 0, 900.0, -900.0))
+        assert np.isfinite(relative_weights(extreme, "style")).all()
+        with pytest.raises(UserError, match="run the whole pipeline"):
+            mix(REAL, SYNTHETIC, recipe, recipe, LABELS, 0, verdicts())
+
     def test_of_none_are_even(self):
         assert set(relative_weights(SYNTHETIC, "none")) == {1}
         assert "confidence" not in added()

@@ -60,6 +60,7 @@ def texts(store: CellStore) -> dict[str, bytes]:
 
 GROUPS = [
     group(Treatment(ALL, amount=0.5), judged=True),
+    group(Treatment(ALL.model_copy(update={"selection": "errors"}), amount=0.5)),
     group(Treatment(Recipe(), {"objective.prior_correction": False})),
     group(Treatment(ALL, {"objective.prior_correction": False}, imbalance=RARE)),
     group(Treatment(Recipe()), seeds=(5,), folds=3, fraction=1.0),
@@ -124,12 +125,48 @@ def test_a_recipe_may_order_its_dialogues(
         assert (found[one].test != found[two].test).any()
 
 
+@pytest.mark.parametrize("by", ["coverage", "errors", "style"])
+def test_a_part_of_the_dialogues_may_be_chosen_by_need_and_copies_match_it(
+    trainer: CellTrainer, tmp_path: Path, by: str
+) -> None:
+    store, half = CellStore(tmp_path), ALL.model_copy(update={"selection": by})
+    groups = [group(Treatment(own, amount=0.5), seeds=(3,)) for own in (ALL, half)]
+    entries, n = trainer.update(groups, store)
+    assert n == 2
+    plain, own = (
+        open_cells({"folder": str(tmp_path), "groups": [entry]})[entry["key"]][0]
+        for entry in entries
+    )
+    wanted = (SYNTHETIC["strategy"] == "balanced").sum() / 2
+    for cell in (plain, own):
+        assert sum(cell.learnt["synthetic"]) == pytest.approx(wanted, abs=4.5)
+    assert (own.test != plain.test).any()
+    reference = half.model_copy(update={"ratio": 0.5})
+    repeated = changed(trainer, reference=reference)
+    [entry], _ = repeated.update([group(Treatment(Recipe(extra="repeated")), seeds=(3,))], store)
+    [copied] = open_cells({"folder": str(tmp_path), "groups": [entry]})[entry["key"]]
+    assert sum(copied.learnt["repeated"]) == pytest.approx(sum(copied.learnt["real"]) / 2, abs=9)
+
+
+def test_a_choice_by_need_without_features_is_refused_before_anything_is_trained(
+    trainer: CellTrainer, tmp_path: Path
+) -> None:
+    blind = changed(trainer, features={"path": None, "width": 0})
+    asking = ALL.model_copy(update={"selection": "style"})
+    everything = [group(Treatment(ALL, amount=0.5)), group(Treatment(asking, amount=0.5))]
+    with pytest.raises(UserError, match=r"encoding\.encoder"):
+        blind.update(everything, CellStore(tmp_path))
+    assert not texts(CellStore(tmp_path))
+    _, n = blind.update([group(Treatment(asking, amount=1))], CellStore(tmp_path))
+    assert n == 2  # of all dialogues none has to be chosen
+
+
 def test_the_number_of_cores_changes_no_bit(trainer: CellTrainer, tmp_path: Path) -> None:
     one, three = CellStore(tmp_path / "one"), CellStore(tmp_path / "three")
     entries = trainer.update(GROUPS, one)
     assert changed(trainer, threads=3).update(GROUPS, three) == entries
     assert texts(one) == texts(three)
-    assert len(texts(one)) == entries[1] == 2 + 2 + 2 + 3
+    assert len(texts(one)) == entries[1] == 2 + 2 + 2 + 2 + 3
 
 
 def test_a_repeated_study_trains_nothing_and_a_stopped_one_goes_on(
@@ -167,11 +204,11 @@ def test_an_error_ends_the_study_and_keeps_what_is_done(
     trainer: CellTrainer, tmp_path: Path
 ) -> None:
     wrong = group(Treatment(Recipe(), {"contextual.learning_rate": 1e30}))
-    wrong = [GROUPS[1], wrong]
+    wrong = [GROUPS[2], wrong]
     with pytest.raises(FloatingPointError):
         trainer.update(wrong, CellStore(tmp_path))
     assert len(texts(CellStore(tmp_path))) == 2
-    assert trainer.update(GROUPS[1:2], CellStore(tmp_path))[1] == 0
+    assert trainer.update(GROUPS[2:3], CellStore(tmp_path))[1] == 0
 
 
 def test_a_cell_that_is_gone_is_said(tmp_path: Path) -> None:

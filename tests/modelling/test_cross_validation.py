@@ -11,9 +11,10 @@ import pytest
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import OTHER
 from erc_kedro.core.metrics import HEADLINE, dialogue_counts, headline_scores
-from erc_kedro.core.mixing import Recipe, mix
+from erc_kedro.core.mixing import Recipe, draw_real, mix
 from erc_kedro.core.tuning import Dimension
 from erc_kedro.modelling import cross_validation
+from erc_kedro.modelling.classifier_store import ClassifierStore
 from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.cross_validation import (
     CrossValidation,
@@ -25,6 +26,7 @@ from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.modelling.recipe_objective import ObjectiveFiles
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.pipelines.verification.nodes import verify
 from tests.modelling.test_contextual import FEATURES, LABELS, WIDTH, dialogues
 from tests.modelling.test_recipe_space import TRAINING
 
@@ -236,11 +238,19 @@ class TestVerdicts:
         for options in ({"min_confidence": 0.3}, {"weighting": "confidence"}, {"relabel": 0.5}):
             assert min(np.subtract(own.score(self.recipe(**options), short).values, plain)) > 0
 
-    @pytest.mark.parametrize("weighting", ["doubt", "importance"])
+    @pytest.mark.parametrize(
+        "asking",
+        [
+            {"weighting": "doubt"},
+            {"weighting": "importance"},
+            {"weighting": "style", "selection": "errors", "ratio": 0.4},
+            {"selection": "coverage", "ratio": 0.4},
+        ],
+    )
     def test_are_the_same_again_on_any_number_of_threads(
-        self, features: dict[str, Any], weighting: str
+        self, features: dict[str, Any], asking: dict[str, Any]
     ) -> None:
-        recipe = self.recipe(weighting=weighting)
+        recipe = self.recipe(**asking)
         one = validation(features, folds=2, seeds=[7])
         first = one.score(recipe, settings())
         assert one.score(recipe, settings()) == first
@@ -248,14 +258,40 @@ class TestVerdicts:
             validation(features, folds=2, seeds=[7], threads=3).score(recipe, settings()) == first
         )
 
-    def test_see_nothing_of_what_is_held_out(self, features: dict[str, Any]) -> None:
+    @pytest.mark.parametrize(
+        "asking",
+        [
+            {"min_confidence": 0.3},
+            {"weighting": "style"},
+            *({"selection": by, "ratio": 0.5} for by in ("coverage", "errors", "style")),
+        ],
+    )
+    def test_see_nothing_of_what_is_held_out(
+        self, features: dict[str, Any], asking: dict[str, Any]
+    ) -> None:
         mask = split_dialogues(TRAIN, 2, 0, LABELS)[0]
         poisoned = TRAIN[mask].assign(emotion=LABELS.emotions[0])
         trainer = Trainer(SYNTHETIC, features, LABELS, ZERO, threads=1)
         seen = []
         for rows in (TRAIN[mask], poisoned):
             part = HeldOut.of(TRAIN[~mask], rows, LABELS)
-            recipe = self.recipe(min_confidence=0.3)
+            recipe = self.recipe(**asking)
             [counts] = trainer.counts(recipe, settings(), [(part, 7)])
             seen.append(counts[:, 1].tolist())
         assert seen[0] == seen[1]
+
+    def test_are_those_that_the_stage_gives(self, features: dict[str, Any], tmp_path: Path) -> None:
+        recipe = self.recipe(selection="errors", ratio=0.4, weighting="style", min_confidence=0.1)
+        other = self.recipe(selection="coverage", ratio=0.4)
+        real, card = draw_real(TRAIN, 0.5, 3), {"corpus": "toy", "emotions": LABELS.emotions}
+        stores = (ClassifierStore(tmp_path / name) for name in ("verifier", "diversity", "errors"))
+        found = verify(
+            SYNTHETIC, {}, real.assign(real_fraction=0.5), features | {"fingerprint": "known"},
+            card, settings(steps=8), *stores, augmented=recipe, synthetic_only=other,
+        )  # fmt: skip
+        judge = Trainer(SYNTHETIC, features, LABELS, ZERO, threads=1)._judge
+        drawn = real.drop(columns="seed")
+        own = [judge.verdicts(r, settings(steps=8), drawn, 3, None) for r in (recipe, other)]
+        wanted = own[0].assign(coverage=own[1]["coverage"], seed=3)
+        pd.testing.assert_frame_equal(found, wanted[list(found)], check_dtype=False)
+        assert found["expected"].isna().all()

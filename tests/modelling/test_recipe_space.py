@@ -245,3 +245,16 @@ def test_emotions_that_cannot_be_placed_are_told_before_the_search() -> None:
     own = {"ratio": RATIO, "schedule": SCHEDULE}
     with pytest.raises(UserError, match="ennui"):
         RecipeSpace.made_from(own, DEFAULT, TRAINING, TRAIN, SYNTHETIC, (*EMOTIONS, "ennui"))
+
+
+def test_a_selection_can_be_searched_and_it_is_known_beforehand_that_it_needs_features() -> None:
+    space = made(selection=choice("random", "coverage"), weighting=choice("none", "style"))
+    assert space.first()[1]["selection"] == "random"
+    recipe, _ = space.open({"ratio": 0.2, "selection": "coverage", "weighting": "style"})
+    assert recipe.needs == {"coverage", "style"}
+    assert space.goes_by_need
+    assert not made(selection=choice("random"), weighting=choice("none", "doubt")).goes_by_need
+    by_default = DEFAULT.model_copy(update={"selection": "errors"})
+    assert made(by_default).goes_by_need
+    with pytest.raises(UserError, match="coverage"):
+        check_space({"ratio": RATIO, "selection": choice("coverrage")})

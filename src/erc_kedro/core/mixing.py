@@ -9,7 +9,9 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.recipe import EMOTION_RATIOS, Recipe, check_emotions
 from erc_kedro.core.schedule import scheduled
+from erc_kedro.core.selection import in_order_of_need
 from erc_kedro.core.weighing import (
+    NEEDS,
     VERDICTS,
     confident,
     limited,
@@ -121,24 +123,33 @@ def add_synthetic(
         UserError: As `mix`.
     """
     check_emotions(list(recipe.emotion_ratios), label_set.emotions, EMOTION_RATIOS)
-    drawn = draw_synthetic(synthetic, recipe, len(labelled(real)), seed)
+    drawn = draw_synthetic(synthetic, recipe, len(labelled(real)), seed, verdicts)
     if recipe.asks_verifier:
         heard = with_verdicts(drawn, verdicts)
         drawn = confident(relabelled(heard, recipe.relabel), recipe.min_confidence)
+    if recipe.weighting == "style":
+        drawn = with_verdicts(drawn, verdicts, ("style",))
     drawn = limited(drawn, real, recipe.limits, label_set, seed)
     weights = recipe.loss_weight * relative_weights(drawn, recipe.weighting)
-    left = [name for name in VERDICTS if name in drawn and name != "confidence"]
+    left = [n for n in (*VERDICTS, *NEEDS) if n in drawn and n != "confidence"]
     return drawn.drop(columns=left).assign(weight=weights)
 
 
-def draw_synthetic(synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: int) -> pd.DataFrame:
+def draw_synthetic(
+    synthetic: pd.DataFrame,
+    recipe: Recipe,
+    n_real: int,
+    seed: int,
+    verdicts: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Return the synthetic dialogues a recipe takes: no dialogue twice.
 
-    The number of utterances is as near to `ratio * n_real` as whole dialogues in a random order
-    allow.
+    The number of utterances is as near to `ratio * n_real` as whole dialogues in the order of the
+    recipe's selection, a random one by default, allow.
 
     Raises:
-        UserError: If the ratio is beyond what is there; the largest possible one is named.
+        UserError: If the ratio is beyond what is there (the largest possible one is named), or the
+            selection goes by verdicts that are not there.
     """
     pool = synthetic
     if recipe.strategy != "all":
@@ -162,7 +173,11 @@ def draw_synthetic(synthetic: pd.DataFrame, recipe: Recipe, n_real: int, seed: i
             remedy="lower the ratio, or generate more dialogues",
         )
     lengths = pool.groupby("dialogue_id", sort=False).size()
-    order = np.random.default_rng([seed, 2]).permutation(len(lengths))
+    if recipe.selection in recipe.needs:
+        scored = with_verdicts(pool, verdicts, (recipe.selection,))
+        order = in_order_of_need(scored, recipe.selection, wanted, seed)
+    else:
+        order = np.random.default_rng([seed, 2]).permutation(len(lengths))
     reached = np.concatenate([[0], np.cumsum(lengths.to_numpy()[order])])
     n = int(np.abs(reached - wanted).argmin())
     return pool[pool["dialogue_id"].isin(lengths.index[order[:n]])]

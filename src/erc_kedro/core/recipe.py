@@ -15,7 +15,9 @@ EMOTION_RATIOS = "emotion_ratios"
 """The field of ratios per emotion, and what their names in a search begin with."""
 
 _ALWAYS = frozenset({"strategy", "ratio", "loss_weight"})
-_ON_REQUEST = frozenset({EMOTION_RATIOS, "min_confidence", "weighting", "relabel", "adapted"})
+_ON_REQUEST = frozenset(
+    {"selection", EMOTION_RATIOS, "min_confidence", "weighting", "relabel", "adapted"}
+)
 
 
 class Recipe(ParameterGroup):
@@ -27,14 +29,19 @@ class Recipe(ParameterGroup):
             with rare emotions (as many utterances as the augmented arm adds).
         strategy: Which synthetic dialogues; "all" takes every strategy.
         ratio: Synthetic utterances per labelled real one; null takes every accepted dialogue.
+        selection: Which dialogues, where the ratio asks for fewer than there are: by chance
+            (random); those that cover what real ones of their emotions leave thin (coverage), that
+            are near what a model of the real ones gets wrong (errors), or that look most like real
+            ones (style). Label shares stay near those of all accepted ones.
         loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
         emotion_ratios: By emotion, synthetic utterances that are learnt per real one of it; the
             others stay as context. An emotion that is not named, or null, has no limit.
         min_confidence: A synthetic utterance whose planned label the verifier gives less than this
             stays as context; 0 asks no verifier.
         weighting: How the loss weight is spread over the synthetic utterances: evenly (none), by
-            the verifier's confidence in the planned label, by its doubt (1 - confidence), or by
-            importance (confidence / what a model of the synthetic dialogues expects).
+            the verifier's confidence in the planned label, by its doubt (1 - confidence), by
+            importance (confidence / what a model of the synthetic dialogues expects), or by how
+            much an utterance looks like a real one (style).
         relabel: An utterance for which the verifier gives another label at least this probability
             takes that label; null never.
         adapted: Whether the encoder is first fine-tuned on all accepted synthetic dialogues, of any
@@ -49,10 +56,11 @@ class Recipe(ParameterGroup):
     extra: Literal["none", "synthetic", "repeated"] = "none"
     strategy: str = "balanced"
     ratio: Ratio | None = None
+    selection: Literal["random", "coverage", "errors", "style"] = "random"
     loss_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     emotion_ratios: dict[str, Ratio | None] = {}
     min_confidence: Annotated[float, Field(ge=0, le=1)] = 0.0
-    weighting: Literal["none", "confidence", "doubt", "importance"] = "none"
+    weighting: Literal["none", "confidence", "doubt", "importance", "style"] = "none"
     relabel: Annotated[float, Field(gt=0, le=1)] | None = None
     adapted: bool = False
     schedule: Literal["together", "synthetic_first", "easy_first"] = "together"
@@ -87,13 +95,32 @@ class Recipe(ParameterGroup):
     @property
     def asks_verifier(self) -> bool:
         """Whether it needs the verifier's word on every synthetic utterance."""
-        asks = self.min_confidence > 0 or self.weighting != "none" or self.relabel is not None
+        weighs = self.weighting not in ("none", "style")
+        asks = self.min_confidence > 0 or weighs or self.relabel is not None
         return self.extra == "synthetic" and asks
 
     @property
     def asks_expectation(self) -> bool:
         """Whether it needs to know what a model of the synthetic dialogues expects."""
         return self.extra == "synthetic" and self.weighting == "importance"
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The scores of `weighing.NEEDS` that it needs of every synthetic utterance.
+
+        Without a ratio, or with ratio 0, there is nothing to select.
+        """
+        own = set[str]()
+        if self.selection != "random" and self.ratio:
+            own.add(self.selection)
+        if self.weighting == "style":
+            own.add(self.weighting)
+        return frozenset(own if self.extra == "synthetic" else ())
+
+    @property
+    def asks(self) -> bool:
+        """Whether it needs anything of the stage verification."""
+        return self.asks_verifier or bool(self.needs)
 
     @property
     def limits(self) -> dict[str, float]:

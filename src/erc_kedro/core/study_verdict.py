@@ -1,6 +1,7 @@
 """What a study found, in sentences made from its numbers and from nothing else."""
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import pandas as pd
@@ -97,8 +98,17 @@ def _compared(rows: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in chosen.to_dict("records")]
 
 
+def by_amount(treatment: str) -> float:
+    """Return the share of the synthetic dialogues in a curve's name; infinity for other names."""
+    try:
+        return float(treatment)
+    except ValueError:
+        return inf
+
+
 def _curves(rows: pd.DataFrame) -> list[str]:
     said = []
+    rows = rows[rows["treatment"].map(by_amount) < inf]
     for metric in HEADLINE:
         parts = []
         for fraction, own in rows.groupby("real_fraction", sort=True):

@@ -4,7 +4,7 @@ An utterance that is not learnt gets `labels.OTHER` in place of its emotion: its
 as context, and it counts nowhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,19 @@ VERDICTS = ("confidence", "heard", "heard_confidence", "expected", "heard_expect
 probability of the planned label, the most probable label and its probability; and what a model of
 the synthetic dialogues gives those two labels (NaN where no recipe asks for it)."""
 
+NEEDS = ("coverage", "errors", "style")
+"""Columns of what an utterance is chosen or weighed by, beside the verifier's word: see
+`modelling.need`. NaN where no recipe asks for it."""
+
+KEYS = ("dialogue_id", "turn")
+"""What tells the utterances of a seed apart."""
+
 HEAVIEST = 3.0
 """The most that an utterance weighs, in mean weights."""
 
 _LIGHTEST = 1e-6
+
+_LARGEST_LOG = 20.0
 
 
 def without_prior(probabilities: Floats, prior: Floats) -> Floats:
@@ -43,7 +52,7 @@ def without_prior(probabilities: Floats, prior: Floats) -> Floats:
 def no_verdicts() -> pd.DataFrame:
     """Return the table of verdicts without a row."""
     kinds = {"seed": "int64", "dialogue_id": "str", "turn": "int64", "heard": "str"}
-    names = ("seed", "dialogue_id", "turn", *VERDICTS)
+    names = ("seed", *KEYS, *VERDICTS, *NEEDS)
     return pd.DataFrame({n: pd.Series(dtype=kinds.get(n, "float64")) for n in names})
 
 
@@ -61,7 +70,7 @@ def verdict_table(
     rows = np.arange(len(synthetic))
     planned, heard = label_set.codes(synthetic["emotion"]), quality.argmax(1)
     other = np.full_like(quality, np.nan) if expected is None else expected
-    return synthetic[["dialogue_id", "turn"]].assign(
+    return synthetic[list(KEYS)].assign(
         confidence=quality[rows, planned],
         heard=np.array(label_set.emotions, dtype=object)[heard],
         heard_confidence=quality[rows, heard],
@@ -70,27 +79,31 @@ def verdict_table(
     )
 
 
-def with_verdicts(drawn: pd.DataFrame, verdicts: pd.DataFrame | None) -> pd.DataFrame:
-    """Return drawn utterances with the columns `VERDICTS`, in their order.
+def with_verdicts(
+    drawn: pd.DataFrame, verdicts: pd.DataFrame | None, names: Sequence[str] = VERDICTS
+) -> pd.DataFrame:
+    """Return synthetic utterances with columns of the verdicts, in their order.
 
     Args:
         drawn: Synthetic utterances.
         verdicts: Of one seed.
+        names: Columns of `VERDICTS` or `NEEDS`; the first may lack nothing.
 
     Raises:
         UserError: If one of them has no verdict.
     """
-    keys = ["dialogue_id", "turn"]
+    keys = list(KEYS)
     given = no_verdicts() if verdicts is None else verdicts
-    found = drawn[keys].merge(given[[*keys, *VERDICTS]], on=keys, how="left", validate="1:1")
-    if found["confidence"].isna().any():
+    wanted = given.reindex(columns=[*keys, *names])
+    found = drawn[keys].merge(wanted, on=keys, how="left", validate="1:1")
+    if (missing := found[names[0]].isna()).any():
         raise UserError(
-            "The recipe needs the verifier's word, and it is not there.",
+            f"The recipe needs the {names[0]} of synthetic utterances, and it is not there.",
             expected="a verdict on every synthetic utterance of the recipe's strategy",
-            found=f"none on {found['confidence'].isna().sum():,} of {len(found):,}",
+            found=f"none on {missing.sum():,} of {len(found):,}",
             remedy="run the whole pipeline: the stage verification gives them",
         )
-    return drawn.assign(**{name: found[name].to_numpy() for name in VERDICTS})
+    return drawn.assign(**{name: found[name].to_numpy() for name in names})
 
 
 def relabelled(drawn: pd.DataFrame, least: float | None) -> pd.DataFrame:
@@ -149,10 +162,14 @@ def limited(
 def relative_weights(drawn: pd.DataFrame, weighting: str) -> Floats:
     """Return how much each utterance weighs: mean 1 over those that are learnt, `HEAVIEST` at most.
 
-    Importance is quality over diversity (Guo et al., ICLR 2025: IMP-loss).
+    Importance is quality over diversity (Guo et al., ICLR 2025: IMP-loss). Style is the square root
+    of p(real) / p(synthetic): what is learnt from another distribution weighs by the ratio of the
+    two (Shimodaira, 2000), flattened, since few would have most of the weight (Sugiyama et al.,
+    2007).
 
     Args:
-        drawn: With the columns `VERDICTS`, unless the weighting is none.
+        drawn: With the columns `VERDICTS`, for style with that of `NEEDS`, unless the weighting is
+            none.
         weighting: As in a recipe.
 
     Returns:
@@ -162,13 +179,16 @@ def relative_weights(drawn: pd.DataFrame, weighting: str) -> Floats:
     if weighting == "none" or drawn.empty:
         return weights
     learnt = (drawn["emotion"] != OTHER).to_numpy()
-    confidence = drawn["confidence"].to_numpy(dtype=float)
+    by = "style" if weighting == "style" else "confidence"
+    value = drawn[by].to_numpy(dtype=float)
     if weighting == "confidence":
-        raw = confidence
+        raw = value
     elif weighting == "doubt":
-        raw = 1 - confidence
+        raw = 1 - value
+    elif weighting == "style":
+        raw = np.exp(np.clip(value, -_LARGEST_LOG, _LARGEST_LOG) / 2)
     else:
-        raw = confidence / np.maximum(drawn["expected"].to_numpy(dtype=float), _LIGHTEST)
+        raw = value / np.maximum(drawn["expected"].to_numpy(dtype=float), _LIGHTEST)
     weights[learnt] = levelled(raw[learnt])
     return weights
 

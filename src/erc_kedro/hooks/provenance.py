@@ -19,6 +19,7 @@ FROM_OUTSIDE = {
     "classifier_store",
     "verifier_store",
     "diversity_store",
+    "error_store",
     "provenance",
 }
 """What enters an experiment from outside, by the last part of the dataset's name."""

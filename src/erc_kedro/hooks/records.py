@@ -105,7 +105,7 @@ def _style_shift(runs: ExperimentRuns, run_id: str, style: dict[str, Any]) -> No
 
 
 def _verdicts(runs: ExperimentRuns, run_id: str, verdicts: pd.DataFrame) -> None:
-    if len(verdicts):
+    if verdicts["confidence"].notna().any():
         runs.log_metrics(run_id, {"verifier_confidence": verdicts["confidence"].mean()})
 
 

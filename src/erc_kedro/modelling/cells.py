@@ -1,23 +1,22 @@
 """Trains the cells of a study, those that are not there yet, on all cores."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, as_completed
 from dataclasses import dataclass, field
 from math import isfinite
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from erc_kedro.core import difficulty, imbalance, mixing, recipe, schedule, weighing
-from erc_kedro.core.corpus import digest_of
+from erc_kedro.core import imbalance, mixing
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import counting
 from erc_kedro.core.study import Cell, CellGroup
-from erc_kedro.modelling import cross_validation, verification
+from erc_kedro.modelling import need, verification
+from erc_kedro.modelling.cell_digest import what_cells_depend_on
 from erc_kedro.modelling.cell_store import CellResult, CellStore
 from erc_kedro.modelling.classifier import Advance, Classifier, Training, in_groups
 from erc_kedro.modelling.classifier_store import digest
@@ -27,10 +26,6 @@ from erc_kedro.modelling.objective import SOURCES
 from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
-
-_CORE = (mixing, recipe, weighing, schedule, difficulty, imbalance)
-_CODE = (*_CORE, cross_validation, verification)
-"""What decides which dialogues a cell learns, beside this module."""
 
 Kind = tuple[ClassifierSettings, bool]
 """Settings of a classifier, and whether it reads an adapted encoder."""
@@ -84,7 +79,7 @@ class CellTrainer:
         Raises:
             FloatingPointError: If a loss or a probability is not a finite number.
         """
-        fingerprint = self._fingerprints()
+        fingerprint = self._fingerprint()
         wanted: dict[str, Cell] = {}
         entries = []
         for group in groups:
@@ -95,9 +90,31 @@ class CellTrainer:
         self._run(missing, store)
         return entries, len(missing)
 
+    def _fingerprint(self) -> Callable[[Cell], str]:
+        """Return what gives a cell's fingerprint: of data, recipe, settings, seed and code."""
+        common = what_cells_depend_on(
+            {"train": self.train, "synthetic": self.synthetic, "test": self.test},
+            reference=self.reference.in_effect(),
+            features=self.features.get("fingerprint"),
+            folds=[self.folds, self.split_seed],
+        )
+        known: dict[Kind, str] = {}
+
+        def fingerprint(cell: Cell) -> str:
+            kind = self._kind(cell)
+            if kind not in known:
+                settings, adapted = kind
+                read = features_for(self.features, adapted=adapted)
+                known[kind] = digest(what_training_depends_on(settings, read, self.label_set))
+            return digest([common, known[kind], cell.plain()])
+
+        return fingerprint
+
     def _run(self, cells: Mapping[str, Cell], store: CellStore) -> None:
         if not cells:
             return
+        if any(self._recipe(cell, 1).needs for cell in cells.values()):
+            need.open_for_need(self.features)  # is refused before anything is trained
         if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
             own = (self.train, self.folds, self.split_seed, self.label_set)
             self._held_out.extend(split_dialogues(*own))
@@ -167,20 +184,26 @@ class CellTrainer:
         treatment = cell.treatment
         if treatment.imbalance is not None:
             return imbalance.unbalance(real, self.synthetic, treatment.imbalance, cell.seed)
-        how = treatment.recipe
-        if treatment.amount is not None and how.extra == "synthetic":
-            chosen = self.synthetic["strategy"] == how.strategy
-            n = len(self.synthetic) if how.strategy == "all" else int(chosen.sum())
-            ratio = None if treatment.amount == 1 else treatment.amount * n / len(labelled(real))
-            how = how.model_copy(update={"ratio": ratio})
-        verdicts = self._verdicts(cell, how, real) if how.asks_verifier else None
+        how = self._recipe(cell, len(labelled(real)))
+        asking = self.reference if how.extra == "repeated" else how  # copies match its size
+        verdicts = self._verdicts(cell, asking, real) if asking.asks else None
         own = (self.synthetic, how, self.reference, self.label_set, cell.seed, verdicts)
         return mixing.mix(real, *own), real
 
+    def _recipe(self, cell: Cell, n_real: int) -> Recipe:
+        """Return how a cell is mixed beside so many real utterances: a share becomes a ratio."""
+        how, amount = cell.treatment.recipe, cell.treatment.amount
+        if amount is None or how.extra != "synthetic":
+            return how
+        n = len(self.synthetic)
+        if how.strategy != "all":
+            n = int((self.synthetic["strategy"] == how.strategy).sum())
+        return how.model_copy(update={"ratio": None if amount == 1 else amount * n / n_real})
+
     def _verdicts(self, cell: Cell, how: Recipe, real: pd.DataFrame) -> pd.DataFrame:
-        """Return the word of a verifier that knows nothing but the cell's real dialogues."""
+        """Return what the recipe asks, by what knows nothing but the cell's real dialogues."""
         settings = self._settings(cell)
-        judge = verification.Judge(self.synthetic, self.label_set, self._open)
+        judge = verification.Judge(self.synthetic, self.label_set, self._open, self.features)
         return judge.verdicts(how, settings, real, cell.seed, judge.expected(how, settings))
 
     def _settings(self, cell: Cell) -> ClassifierSettings:
@@ -200,42 +223,10 @@ class CellTrainer:
             self._opened[kind] = open_classifier(settings, read, self.label_set)
         return self._opened[kind]
 
-    def _fingerprints(self) -> Any:
-        """Return what gives a cell's fingerprint: of data, recipe, settings, seed and code."""
-        files = [Path(__file__), *(Path(str(own.__file__)) for own in _CODE)]
-        shared = {
-            "train": table_digest(self.train),
-            "synthetic": table_digest(self.synthetic),
-            "test": table_digest(self.test),
-            "reference": self.reference.in_effect(),
-            "folds": [self.folds, self.split_seed],
-            "code": digest_of({path.name: path.read_bytes() for path in files}),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-        }
-        common = digest(shared)
-        known: dict[Kind, str] = {}
-
-        def fingerprint(cell: Cell) -> str:
-            kind = self._kind(cell)
-            if kind not in known:
-                settings, adapted = kind
-                read = features_for(self.features, adapted=adapted)
-                known[kind] = digest(what_training_depends_on(settings, read, self.label_set))
-            return digest([common, known[kind], cell.plain()])
-
-        return fingerprint
-
 
 def rest_of(train: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of train whose dialogue was not drawn, in their order."""
     return train[~train["dialogue_id"].isin(set(drawn["dialogue_id"]))].reset_index(drop=True)
-
-
-def table_digest(table: pd.DataFrame) -> str:
-    """Return 16 hex digits for all that is in a dialogue table, whatever the columns' order."""
-    texts = {str(name): table[name].map(repr).tolist() for name in sorted(table.columns)}
-    return digest(texts)
 
 
 def _predicted(classifier: Classifier, state: Any, rows: pd.DataFrame) -> np.ndarray:

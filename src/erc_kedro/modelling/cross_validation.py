@@ -110,7 +110,7 @@ class Trainer:
 
     @cached_property
     def _judge(self) -> Judge:
-        return Judge(self.synthetic, self.label_set, self._open)
+        return Judge(self.synthetic, self.label_set, self._open, self.features)
 
     def _open(self, settings: ClassifierSettings, adapted: bool = False) -> Classifier:
         key = settings, adapted
@@ -134,7 +134,7 @@ class Trainer:
         asked = []
         for held_out, seed in work:
             real, verdicts = held_out.real, None
-            if recipe.asks_verifier:
+            if recipe.asks:
                 verdicts = self._judge.verdicts(recipe, settings, real, seed, expected)
             own = (self.synthetic, recipe, self.reference, self.label_set, seed, verdicts)
             asked.append(Training(mix(real, *own), real, seed))

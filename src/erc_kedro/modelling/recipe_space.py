@@ -12,6 +12,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.recipe import Recipe
 from erc_kedro.core.tuning import Dimension, Settings
+from erc_kedro.core.weighing import NEEDS
 from erc_kedro.modelling.searchable import (
     OF_EMOTIONS,
     OF_RECIPE,
@@ -128,6 +129,15 @@ class RecipeSpace:
                 ratios[name.removeprefix(OF_EMOTIONS)] = value
         recipe = Recipe(extra="synthetic", **of_recipe, emotion_ratios=ratios)
         return recipe, ClassifierSettings(**training)
+
+    @property
+    def goes_by_need(self) -> bool:
+        """Whether a recipe in it may need scores of `weighing.NEEDS`."""
+        tried: set[str] = {self.reference.selection, self.reference.weighting}
+        for name in ("selection", "weighting"):
+            if name in self.dimensions:
+                tried |= set(map(str, self.dimensions[name].choices or ()))
+        return bool(tried & set(NEEDS))
 
     def _default(self, name: str) -> Any:
         if name.startswith(TRAINING):

@@ -19,7 +19,7 @@ OF_EMOTIONS = f"{EMOTION_RATIOS}."
 """What the names of ratios per emotion begin with; the rest is the emotion."""
 
 OF_RECIPE = (
-    "strategy", "ratio", "loss_weight", "min_confidence", "weighting",
+    "strategy", "ratio", "selection", "loss_weight", "min_confidence", "weighting",
     "adapted", "schedule", "first_share",
 )  # fmt: skip
 """Fields of a recipe that can be searched by their names."""

@@ -16,7 +16,12 @@ Floats = npt.NDArray[np.floating]
 BY = ("length", "lexicon", "embedding")
 """What utterances are told apart by."""
 
-_FOLDS = 3
+FOLDS_OF_STYLE = 3
+"""Folds of whole dialogues; each side needs as many."""
+
+EMBEDDING_POWER = 0.001
+"""Inverse strength of the penalty (C) where utterances are told apart by their features."""
+
 _MOST_UTTERANCES = 4000
 _N_WORDS = 12
 _LEAST_COUNT = 5
@@ -51,10 +56,10 @@ def measure_style_shift(
         "lexicon": tokens,
         "embedding": None if features is None else features.of(rows["text"]),
     }
-    folds = _folds(target, groups, seed)
+    folds = fold_rows(target, groups, seed)
     auc = {by: _auc(by, given[by], target, folds) if folds else None for by in BY}
     telling = _telling_words(tokens, target) if folds else {"real": [], "synthetic": []}
-    found: dict[str, Any] = {"auc": auc, "folds": _FOLDS, "seed": seed}
+    found: dict[str, Any] = {"auc": auc, "folds": FOLDS_OF_STYLE, "seed": seed}
     for side, own in sides.items():
         found[side] = {
             "dialogues": int(own["dialogue_id"].nunique()),
@@ -74,15 +79,15 @@ def _some(dialogues: pd.DataFrame, seed: int) -> pd.DataFrame:
     return dialogues[dialogues["dialogue_id"].isin(chosen)]
 
 
-def _folds(
+def fold_rows(
     target: npt.NDArray[np.int64], groups: npt.NDArray[np.int64], seed: int
 ) -> list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
     """Return training and held-out rows of each fold; none if a side has too few dialogues."""
     from sklearn.model_selection import StratifiedGroupKFold
 
-    if min(len(set(groups[target == side])) for side in (0, 1)) < _FOLDS:
+    if min(len(set(groups[target == side])) for side in (0, 1)) < FOLDS_OF_STYLE:
         return []
-    splitter = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(FOLDS_OF_STYLE, shuffle=True, random_state=seed)
     folds = list(splitter.split(np.zeros(len(target)), target, groups))
     both = all(len(set(target[rows])) == 2 for fold in folds for rows in fold)
     return folds if both else []
@@ -114,7 +119,7 @@ def _model(by: str) -> Any:
 
     if by == "lexicon":
         return make_pipeline(_tfidf(), LogisticRegression(C=3.0, max_iter=300, tol=1e-3))
-    power = 0.001 if by == "embedding" else 1.0
+    power = EMBEDDING_POWER if by == "embedding" else 1.0
     return make_pipeline(StandardScaler(), LogisticRegression(C=power, max_iter=300, tol=1e-3))
 
 

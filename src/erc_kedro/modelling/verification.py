@@ -16,14 +16,14 @@ import pandas as pd
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe, by_seed
-from erc_kedro.core.weighing import verdict_table, without_prior
+from erc_kedro.core.weighing import KEYS, verdict_table, without_prior
 from erc_kedro.modelling.classifier import Classifier, State, Training, fit_seeds
+from erc_kedro.modelling.cross_fitting import cross_fitted_errors, error_sets, folds_of
+from erc_kedro.modelling.need import open_for_need, scores
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.threads import side_by_side
 
 Floats = npt.NDArray[np.float64]
-
-_FOLDS = 5
 
 _MOST_KEPT = 64
 """What was heard is kept for so many parts of real train, seeds and settings."""
@@ -46,7 +46,7 @@ def checker_sets(synthetic: pd.DataFrame) -> pd.DataFrame:
     Raises:
         UserError: If there is just one dialogue.
     """
-    folds = _folds(synthetic)
+    folds = folds_of(synthetic)
     if folds.max(initial=0) < 1:
         raise UserError(
             "Too few synthetic dialogues for weights by importance.",
@@ -56,13 +56,6 @@ def checker_sets(synthetic: pd.DataFrame) -> pd.DataFrame:
         )
     parts = [synthetic[folds != fold].assign(seed=fold) for fold in range(int(folds.max()) + 1)]
     return as_training_set(pd.concat(parts, ignore_index=True))
-
-
-def _folds(synthetic: pd.DataFrame) -> npt.NDArray[np.int64]:
-    """Return the number of each row's fold: whole dialogues, in a fixed random order."""
-    codes, ids = pd.factorize(synthetic["dialogue_id"])
-    order = np.random.default_rng([0, 6]).permutation(len(ids))
-    return order[codes] % min(_FOLDS, max(len(ids), 1))
 
 
 def heard_by_all(
@@ -128,7 +121,7 @@ def expected_by_all(
     Returns:
         Shape (rows, labels).
     """
-    folds = _folds(synthetic)
+    folds = folds_of(synthetic)
     sets = {fold: synthetic[folds != fold] for fold in states}
     heard = heard_by_all(classifier, states, sets, synthetic, label_set, smoothing)
     return np.stack([heard[fold] for fold in sorted(heard)])[folds, np.arange(len(folds))]
@@ -142,11 +135,13 @@ class Judge:
         synthetic: The accepted synthetic dialogues.
         label_set: The corpus's.
         open: Gives the classifier of settings.
+        features: Path and width of the features, as encoding returns them.
     """
 
     synthetic: pd.DataFrame
     label_set: LabelSet
     open: Callable[[ClassifierSettings], Classifier]
+    features: Mapping[str, Any]
     _kept: dict[Any, tuple[Any, Floats]] = field(default_factory=dict, repr=False, compare=False)
 
     def verdicts(
@@ -157,7 +152,7 @@ class Judge:
         seed: int,
         expected: Floats | None,
     ) -> pd.DataFrame:
-        """Return the word of a verifier that is trained on these real dialogues alone.
+        """Return what a recipe asks of its synthetic dialogues: all by these real ones alone.
 
         Args:
             recipe: Its strategy's dialogues are judged.
@@ -167,11 +162,20 @@ class Judge:
             expected: As `expected` returned it.
 
         Returns:
-            As `weighing.verdict_table`.
+            Columns dialogue_id, turn, those of `weighing.VERDICTS` if it asks a verifier, and those
+            of `weighing.NEEDS` that it needs.
         """
-        self.hear(recipe, settings, [(real, seed)])
-        quality = self._kept[settings, recipe.strategy, id(real), seed][1]
-        return verdict_table(self._asked_about(recipe), quality, expected, self.label_set)
+        synthetic = self._asked_about(recipe)
+        found = synthetic[list(KEYS)]
+        if recipe.asks_verifier:
+            self.hear(recipe, settings, [(real, seed)])
+            quality = self._kept[settings, recipe.strategy, id(real), seed][1]
+            found = verdict_table(synthetic, quality, expected, self.label_set)
+        needs = {
+            name: self._need(name, recipe, settings, real, seed, synthetic)
+            for name in sorted(recipe.needs)
+        }
+        return found.assign(**needs)
 
     def hear(
         self,
@@ -191,6 +195,30 @@ class Judge:
         for (key, (real, _)), (state, _) in zip(missing.items(), trained, strict=True):
             quality = heard_by(classifier, state, real, synthetic, self.label_set, smoothing)
             self._kept[key] = real, quality  # held here, so that no other table gets its id
+
+    def _need(
+        self,
+        name: str,
+        recipe: Recipe,
+        settings: ClassifierSettings,
+        real: pd.DataFrame,
+        seed: int,
+        synthetic: pd.DataFrame,
+    ) -> Floats:
+        key = (name, recipe.strategy, id(real), *((settings, seed) if name == "errors" else ()))
+        if key not in self._kept:
+            opened = open_for_need(self.features)
+            own = real, synthetic, opened, lambda: self._wrong(settings, real, seed)
+            self._kept[key] = real, scores(name, *own)
+        return self._kept[key][1]
+
+    def _wrong(self, settings: ClassifierSettings, real: pd.DataFrame, seed: int) -> Floats:
+        classifier = self.open(settings)
+        states = {
+            number: classifier.fit(own, own, seed=number)[0]
+            for number, own in by_seed(error_sets(real, seed))
+        }
+        return cross_fitted_errors(classifier, states, real, self.label_set, seed)
 
     def expected(self, recipe: Recipe, settings: ClassifierSettings) -> Floats | None:
         """Return what models of the synthetic dialogues expect, if the recipe asks; else None."""

@@ -1,6 +1,7 @@
 """The figures of a study: each shows its intervals, none a test that was not declared."""
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
 from erc_kedro.core.metrics import HEADLINE
+from erc_kedro.core.study_verdict import by_amount
 from erc_kedro.core.wording import interval, plain, points
 from erc_kedro.reporting.images import INK
 from erc_kedro.reporting.style import MUTED, add_legend, label, mark_rows, name_axes, panels, styles
@@ -88,7 +90,7 @@ def _forest(entries: Sequence[Mapping[str, Any]]) -> Figure:
 
 def _curves(rows: pd.DataFrame) -> Figure:
     figure, axes = panels(2, len(HEADLINE), 6.6)
-    amounts = sorted(rows["treatment"].unique(), key=float)
+    amounts = sorted(rows["treatment"].unique(), key=by_amount)
     look = _looks(amounts)
     fractions = sorted(rows["real_fraction"].unique())
     for i, metric in enumerate(HEADLINE):
@@ -112,8 +114,12 @@ def _curves(rows: pd.DataFrame) -> Figure:
         below.set_xlim(above.get_xlim())
         name_axes(above, y=f"{plain(metric)}, points", title=_title(metric))
         name_axes(below, x="part of real train", y="difference to none, points")
-    share = {amount: f"{100 * float(amount):g} % of the synthetic dialogues" for amount in amounts}
-    add_legend(figure, [_handle(look[name], share[name]) for name in amounts])
+    share = {name: by_amount(name) for name in amounts}
+    label = {
+        name: plain(name) if own == inf else f"{100 * own:g} % of the synthetic dialogues"
+        for name, own in share.items()
+    }
+    add_legend(figure, [_handle(look[name], label[name]) for name in amounts])
     return figure
 
 

@@ -58,6 +58,11 @@ def mix(
         by emotion.
     """
     label_set = label_set_of(corpus_card)
+    if recipe.selection != "random" and recipe.ratio is None:
+        logger.warning(
+            "selection: %s changes nothing while ratio is null: every dialogue is taken",
+            recipe.selection,
+        )
     drawn = real_train.drop(columns="real_fraction")
     training_sets = pd.concat(
         [

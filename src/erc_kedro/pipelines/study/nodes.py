@@ -60,7 +60,8 @@ def train_cells(
         folder; groups: key of each group, and its cells' fingerprints in order; rows: digest of the
         rows of test that were predicted; digests of train and of the synthetic dialogues.
     """
-    from erc_kedro.modelling.cells import CellTrainer, table_digest
+    from erc_kedro.modelling.cell_digest import table_digest
+    from erc_kedro.modelling.cells import CellTrainer
 
     label_set = label_set_of(corpus_card)
     recipes = by_arm(real_only, oversampled, augmented, synthetic_only)

@@ -102,11 +102,13 @@ class CurvesParameters(ParameterGroup):
     Attributes:
         real_fractions: Parts of real train; none leaves the curves out.
         amounts: Shares of the augmented recipe's synthetic dialogues, beside none.
+        also: Other treatments, such as a recipe that tuning proposed.
         n_seeds: Classifiers of each.
     """
 
     real_fractions: tuple[Fraction, ...]
     amounts: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    also: tuple[str, ...] = ()
     n_seeds: Annotated[int, Field(ge=2)]
 
 
@@ -198,7 +200,7 @@ class StudyParameters(ParameterGroup):
     @model_validator(mode="after")
     def _treatments_are_there(self) -> "StudyParameters":
         own = self.confirmatory
-        named = [own.treatment, own.baseline, *own.candidates]
+        named = [own.treatment, own.baseline, *own.candidates, *self.curves.also]
         if unknown := sorted(set(named) - set(self.treatments)):
             raise ValueError(f"no such treatment: {', '.join(unknown)}")
         if own.treatment in {own.baseline, *own.candidates}:

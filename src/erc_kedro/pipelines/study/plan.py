@@ -125,6 +125,10 @@ def _curves(study: StudyParameters, treatments: Mapping[str, Treatment]) -> list
             treatment = Treatment(under_test.recipe, under_test.training, amount)
             name = f"{amount:g}"
             groups.append(CellGroup("curves", name, fraction, treatment, seeds, against=("0",)))
+        for name in own.also:
+            groups.append(
+                CellGroup("curves", name, fraction, treatments[name], seeds, against=("0",))
+            )
     return groups
 
 

@@ -42,7 +42,7 @@ def score_study(
     Raises:
         UserError: If the cells predicted other rows than test has.
     """
-    from erc_kedro.modelling.cells import table_digest
+    from erc_kedro.modelling.cell_digest import table_digest
 
     label_set = label_set_of(corpus_card)
     test = test_dialogues.reset_index(drop=True)

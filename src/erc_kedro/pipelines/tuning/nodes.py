@@ -63,6 +63,7 @@ def search_recipes(
     Raises:
         UserError: If the space cannot be searched, or the study is about something else.
     """
+    from erc_kedro.modelling.need import open_for_need
     from erc_kedro.modelling.open import what_training_depends_on
     from erc_kedro.modelling.recipe_objective import ObjectiveFiles
     from erc_kedro.tuning import search, trial_table
@@ -76,6 +77,8 @@ def search_recipes(
         synthetic_dialogues,
         label_set.emotions,
     )
+    if space.goes_by_need:
+        open_for_need(tuning_features)  # is refused before anything is tried
     about = {
         "corpus": corpus_card["corpus"],
         "digest of the corpus": corpus_card["digest"],

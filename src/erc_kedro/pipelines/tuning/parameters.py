@@ -49,9 +49,9 @@ class TuningParameters(ParameterGroup):
         study: Its name in the storage; null names it after corpus, space and objective.
         patience: Seconds to wait for a storage that is gone.
         check: On dev, at the end.
-        space: What is searched: ratio, strategy, loss_weight, emotion_ratios.<emotion>,
-            min_confidence, weighting, schedule, first_share, and settings of training by their
-            path; null takes a dimension out.
+        space: What is searched: ratio, strategy, selection, loss_weight, emotion_ratios.<emotion>,
+            min_confidence, weighting, adapted, schedule, first_share, and settings of training by
+            their path; null takes a dimension out.
     """
 
     objective: Literal["weighted_f1", "macro_f1", "both"]

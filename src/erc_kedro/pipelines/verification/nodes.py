@@ -6,8 +6,9 @@ from typing import Any
 import pandas as pd
 
 from erc_kedro.core.corpus import label_set_of
+from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe, by_seed
-from erc_kedro.core.weighing import no_verdicts, verdict_table
+from erc_kedro.core.weighing import KEYS, NEEDS, no_verdicts, verdict_table
 from erc_kedro.modelling.classifier_store import ClassifierStore, open_classifiers
 from erc_kedro.modelling.settings import ClassifierSettings
 
@@ -23,12 +24,14 @@ def verify(
     training: ClassifierSettings,
     verifier_store: ClassifierStore,
     diversity_store: ClassifierStore,
+    error_store: ClassifierStore,
     **recipes: Recipe,
 ) -> pd.DataFrame:
-    """Give a verifier's word on every synthetic utterance that a recipe asks about.
+    """Give the word on every synthetic utterance that a recipe asks about, and how it is needed.
 
     For each seed a verifier is trained on the real dialogues of that seed alone; models that say
-    what to expect of the synthetic dialogues are trained only if a recipe weighs by importance.
+    what to expect of the synthetic dialogues are trained only if a recipe weighs by importance,
+    and those that tell what real dialogues leave wrong only if one selects by errors.
 
     Args:
         synthetic_dialogues: The accepted ones.
@@ -39,19 +42,44 @@ def verify(
         training: The classifier's settings, the verifier's too.
         verifier_store: Keeps the verifiers.
         diversity_store: Keeps the models of the synthetic dialogues.
+        error_store: Keeps the models of all folds but one of each seed's real dialogues.
         **recipes: Of every arm.
 
     Returns:
-        Columns seed, dialogue_id, turn and those of `weighing.VERDICTS`; no row if none asks.
+        Columns seed, dialogue_id, turn and those of `weighing.VERDICTS` and `weighing.NEEDS`; no
+        row if none asks.
     """
-    asking = [recipe for recipe in recipes.values() if recipe.asks_verifier]
+    asking = [recipe for recipe in recipes.values() if recipe.asks]
     if not asking:
         return no_verdicts()
+    real, label_set = real_train.drop(columns="real_fraction"), label_set_of(corpus_card)
+    about = real, synthetic_dialogues, features, label_set, training
+    asked = _of_strategies(synthetic_dialogues, asking)[list(KEYS)]
+    found = pd.concat([asked.assign(seed=seed) for seed, _ in by_seed(real)], ignore_index=True)
+    by = ["seed", *KEYS]
+    for name in NEEDS:
+        if needing := [recipe for recipe in asking if name in recipe.needs]:
+            found = found.merge(_needs(name, needing, *about, error_store), on=by, how="left")
+    if of_verifier := [recipe for recipe in asking if recipe.asks_verifier]:
+        heard = _verdicts(of_verifier, *about, verifier_store, diversity_store)
+        found = found.merge(heard, on=by, how="left")
+    return found.reindex(columns=list(no_verdicts()))
+
+
+def _verdicts(
+    recipes: list[Recipe],
+    real: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+    features: dict[str, Any],
+    label_set: LabelSet,
+    training: ClassifierSettings,
+    verifier_store: ClassifierStore,
+    diversity_store: ClassifierStore,
+) -> pd.DataFrame:
     from erc_kedro.modelling import verification as own
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
-    synthetic = _of_strategies(synthetic_dialogues, asking)
-    real, label_set = real_train.drop(columns="real_fraction"), label_set_of(corpus_card)
+    synthetic = _of_strategies(synthetic_dialogues, recipes)
     smoothing = training.objective.prior_smoothing
     chosen = training, features, label_set
     classifier = open_classifier(*chosen)
@@ -61,7 +89,7 @@ def verify(
     states, reals = open_classifiers(manifest), dict(by_seed(real))
     heard = own.heard_by_all(classifier, states, reals, synthetic, label_set, smoothing)
     expected = None
-    if any(recipe.asks_expectation for recipe in asking):
+    if any(recipe.asks_expectation for recipe in recipes):
         chosen = own.checker_settings(training), features, label_set
         checker, sets = open_classifier(*chosen), own.checker_sets(synthetic)
         manifest, _ = diversity_store.update(checker, sets, sets, what_training_depends_on(*chosen))
@@ -72,13 +100,49 @@ def verify(
         verdict_table(synthetic, quality, expected, label_set).assign(seed=seed)
         for seed, quality in heard.items()
     ]
-    found = pd.concat(tables, ignore_index=True)[list(no_verdicts())]
+    found = pd.concat(tables, ignore_index=True)
     logger.info(
         "%s synthetic utterances judged anew: mean confidence in the planned label %.2f",
         f"{len(synthetic):,}",
         found["confidence"].mean(),
     )
     return found
+
+
+def _needs(
+    name: str,
+    recipes: list[Recipe],
+    real: pd.DataFrame,
+    synthetic_dialogues: pd.DataFrame,
+    features: dict[str, Any],
+    label_set: LabelSet,
+    training: ClassifierSettings,
+    error_store: ClassifierStore,
+) -> pd.DataFrame:
+    """Return one of `weighing.NEEDS` for every seed: columns seed, dialogue_id, turn and itself."""
+    from erc_kedro.modelling.cross_fitting import cross_fitted_errors, error_sets
+    from erc_kedro.modelling.need import needs_by_seed, open_for_need
+    from erc_kedro.modelling.open import open_classifier, what_training_depends_on
+
+    synthetic, reals = _of_strategies(synthetic_dialogues, recipes), dict(by_seed(real))
+    opened, wrong = open_for_need(features), dict[int, Any]()
+    if name == "errors":
+        chosen = training, features, label_set
+        classifier = open_classifier(*chosen)
+        parts = [error_sets(own, seed) for seed, own in reals.items()]
+        sets = pd.concat(parts, ignore_index=True)
+        depends_on = what_training_depends_on(*chosen)
+        manifest, _ = error_store.update(classifier, sets, sets, depends_on)
+        states = open_classifiers(manifest)
+        wrong = {
+            seed: cross_fitted_errors(classifier, states, own, label_set, seed)
+            for seed, own in reals.items()
+        }
+    scored = needs_by_seed(name, reals, synthetic, opened, wrong)
+    logger.info("%s synthetic utterances scored anew by %s", f"{len(synthetic):,}", name)
+    keys = synthetic[list(KEYS)]
+    tables = [keys.assign(seed=seed).assign(**{name: own}) for seed, own in scored.items()]
+    return pd.concat(tables, ignore_index=True)
 
 
 def measure_style(

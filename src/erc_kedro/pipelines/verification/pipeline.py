@@ -11,7 +11,7 @@ from erc_kedro.pipelines.verification.nodes import measure_style, verify
 def create_pipeline(arms: Sequence[str]) -> Pipeline:
     """Return the stage between encoding and mixing: verdicts on the synthetic utterances."""
     tables = ("synthetic_dialogues", "validation_gate", "real_train", "features", "corpus_card")
-    stores = ("verifier_store", "diversity_store")
+    stores = ("verifier_store", "diversity_store", "error_store")
     inputs = {name: name for name in (*tables, *stores)} | {"training": "params:training"}
     return _stage(node(verify, inputs=inputs | _recipes(arms), outputs="verdicts", name="verify"))
 
