@@ -60,6 +60,16 @@ class TestNodes:
         with pytest.raises(UserError, match=r"(?s)no encoder to adapt.*encoding.encoder: null"):
             self.adapted(tmp_path, None, augmented=self.ASKING)
 
+    def test_a_layer_that_it_lacks_is_refused_before_it_is_adapted(
+        self, tiny_bert: Path, tmp_path: Path
+    ) -> None:
+        wrong = AdaptationParameters(**ADAPTATION, poolings=[{"layer": 6, "how": "mean"}])
+        store = EncoderStore(tmp_path / "encoders")
+        shared = (self.CARD, store, wrong, self.encoding(tiny_bert), TRAINING)
+        with pytest.raises(UserError, match=r"(?s)adaptation\.poolings.*-3 to 2"):
+            adapt(UTTERANCES, {}, *shared, augmented=self.ASKING)
+        assert not list(tmp_path.iterdir())
+
     def test_its_features_stand_beside_those_of_the_encoder_as_it_is(
         self, tiny_bert: Path, tmp_path: Path
     ) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
@@ -14,7 +14,7 @@ from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.modelling.classifier_store import digest
-from erc_kedro.modelling.encoder_files import encoder_checksum
+from erc_kedro.modelling.encoder_files import encoder_checksum, resolve_encoder
 from erc_kedro.modelling.files import replacing_folder
 from erc_kedro.modelling.settings import AdaptationSettings
 
@@ -85,6 +85,32 @@ class EncoderStore:
             tokenizer.save_pretrained(incoming)
             (incoming / _ABOUT).write_text(json.dumps(about, indent=2), "utf-8")
         return place
+
+
+def check_layers(encoder: str, layers: Iterable[int]) -> None:
+    """Refuse layers that an encoder lacks, before it is adapted for the sake of them.
+
+    Args:
+        encoder: "embedded", a hub name, or a folder.
+        layers: Those that features are read from; 0 is the embedding layer, -1 the last one.
+
+    Raises:
+        UserError: If it lacks one, or cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    from erc_kedro.modelling.encoders import Encoder
+
+    Encoder(encoder, [])  # says what is wrong if it cannot be loaded
+    n = int(AutoConfig.from_pretrained(resolve_encoder(encoder)).num_hidden_layers)
+    if wrong := [own for own in layers if not -n - 1 <= own <= n]:
+        raise UserError(
+            "The encoder that is to be adapted has no such layer.",
+            where="adaptation.poolings",
+            expected=f"layers {-n - 1} to {n} of {encoder}",
+            found=", ".join(map(str, wrong)),
+            remedy="correct adaptation.poolings, or set adapted: false in the recipe",
+        )
 
 
 @contextmanager
