@@ -61,6 +61,7 @@ def test_the_defaults_are_those_that_the_documentation_names() -> None:
         "strategy": "balanced",
         "ratio": None,
         "loss_weight": 0.1,
+        "adapted": True,
     }
 
 

@@ -119,6 +119,18 @@ def test_verification_reads_nothing_held_out_and_judges_by_the_seeds_real_dialog
     assert readers == {"meld.reporting.write_report"}
 
 
+def test_the_encoder_is_adapted_to_accepted_synthetic_dialogues_alone() -> None:
+    for flow, name in (
+        (AUGMENT, "adapt_encoder"), (RELEASE, "adapt_encoder"),
+        (TUNE, "adapt_tuning_encoder"), (STUDY, "adapt_study_encoder"),
+    ):  # fmt: skip
+        [adapt] = [n for n in flow.nodes if n.name == f"meld.encoding.{name}"]
+        given = {n.rsplit(".", 1)[-1] for n in adapt.inputs if not n.startswith("params:")}
+        assert given == {"synthetic_dialogues", "validation_gate", "corpus_card", "encoder_store"}
+        reading = [n for n in flow.nodes if n.name.startswith("meld.encoding.encode")]
+        assert adapt.outputs[0] in {i for n in reading for i in n.inputs}
+
+
 def test_every_arm_waits_for_the_gate_and_shares_the_real_dialogues() -> None:
     for arm in ARMS:
         [mix] = [n for n in AUGMENT.nodes if n.name == f"meld.{arm}.mixing.mix"]
@@ -189,9 +201,10 @@ def test_what_enters_from_outside_is_known_and_shown_as_raw(
     kinds = {name.rsplit(".", maxsplit=1)[-1] for name in given}
     if flow is TUNE:
         outside = {"raw", "other_corpora", "language_model", "feature_store", "study_storage"}
+        outside |= {"encoder_store"}
     elif flow is STUDY:
         outside = {"raw", "other_corpora", "language_model", "feature_store", "cell_store"}
-        outside |= {"provenance"}
+        outside |= {"provenance", "encoder_store"}
     elif flow is AUGMENT:
         outside = FROM_OUTSIDE - {"second_labels"}
     else:

@@ -43,6 +43,7 @@ diner:
     attributes: ${meld.generation.attributes}
   validation: ${meld.validation}
   encoding: ${meld.encoding}
+  adaptation: ${meld.adaptation}
   experiment: ${meld.experiment}
   real_only: ${meld.real_only}
   oversampled: ${meld.oversampled}

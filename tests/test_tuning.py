@@ -117,6 +117,7 @@ def test_the_command_of_a_recipe_sets_what_the_search_tried(
                 found = session.load_context().params["meld"]
             recipe = {"real": True, "extra": "synthetic", "strategy": "all"}
             recipe |= {"ratio": 0.1234, "loss_weight": 0.25}
+            recipe |= {} if env else {"adapted": True}  # what was not searched stays
             assert found["augmented"].in_effect() == recipe
             assert found["training"].objective.prior_correction is False
             assert found["training"].contextual.steps == (7 if env else 136)

@@ -13,7 +13,7 @@ from erc_kedro.core.experiment import ARMS, ExperimentParameters
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.parameters import ParameterGroup
 from erc_kedro.corpora import CORPORA
-from erc_kedro.pipelines.encoding.parameters import EncodingParameters
+from erc_kedro.pipelines.encoding.parameters import AdaptationParameters, EncodingParameters
 from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from erc_kedro.pipelines.ingestion.parameters import IngestionParameters
 from erc_kedro.pipelines.release.parameters import ReleaseParameters
@@ -40,6 +40,7 @@ GROUPS: Mapping[str, Group] = {
     "generation": Group(GenerationParameters, "generate", "generation.dialogues.balanced=300"),
     "validation": Group(ValidationParameters, "generate", "validation.max_words=60"),
     "encoding": Group(EncodingParameters, "augment", "encoding.max_tokens=64"),
+    "adaptation": Group(AdaptationParameters, "augment", "adaptation.epochs=2"),
     "experiment": Group(ExperimentParameters, "augment", "experiment.real_fraction=0.1"),
     "training": Group(TrainingParameters, "augment", "training.contextual.steps=200"),
     "tuning": Group(TuningParameters, "tune", "tuning.trials=60"),

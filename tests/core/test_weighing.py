@@ -199,13 +199,24 @@ class TestRecipe:
         with pytest.raises(ValidationError):
             Recipe(extra="synthetic", **values)
 
-    @pytest.mark.parametrize("name", ["emotion_ratios", "min_confidence", "weighting", "relabel"])
+    @pytest.mark.parametrize(
+        "name", ["emotion_ratios", "min_confidence", "weighting", "relabel", "adapted"]
+    )
     def test_what_is_off_is_not_in_effect_and_without_synthetic_dialogues_refused(self, name):
         assert name not in Recipe(extra="synthetic").in_effect()
-        on = {"emotion_ratios": {"fear": 1}, "weighting": "doubt"}.get(name, 0.5)
+        on = {"emotion_ratios": {"fear": 1}, "weighting": "doubt", "adapted": True}.get(name, 0.5)
         assert name in Recipe(extra="synthetic", **{name: on}).in_effect()
         with pytest.raises(ValidationError, match=f"{name} without effect"):
             Recipe(**{name: on})
+
+    @pytest.mark.parametrize("ratio", [None, 0.2, 0.0])
+    def test_asks_an_adapted_encoder_only_where_there_are_synthetic_dialogues(self, ratio):
+        assert not Recipe().asks_adaptation
+        assert not Recipe(extra="synthetic", ratio=ratio).asks_adaptation
+        own = Recipe(extra="synthetic", ratio=ratio, adapted=True)
+        assert own.asks_adaptation == (ratio != 0)
+        with pytest.raises(ValidationError, match="adapted without effect"):
+            Recipe(extra="repeated", adapted=True)
 
     def test_asks_the_verifier_only_if_it_has_to(self):
         assert not Recipe(extra="synthetic", emotion_ratios={"fear": 1}).asks_verifier

@@ -11,6 +11,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.mixing import Recipe, draw_real, mix
 from erc_kedro.core.study import CellGroup, Imbalance, Treatment
 from erc_kedro.modelling import cells
+from erc_kedro.modelling.cell_digest import table_digest
 from erc_kedro.modelling.cell_store import CellResult, CellStore, open_cells
 from erc_kedro.modelling.cells import CellTrainer, rest_of
 from erc_kedro.modelling.contextual import ContextualClassifier
@@ -225,5 +226,5 @@ def test_a_cell_that_is_gone_is_said(tmp_path: Path) -> None:
 
 def test_table_digests_see_every_column() -> None:
     table = pd.DataFrame({"text": ["a"], "emotion": ["joy"]})
-    assert cells.table_digest(table) == cells.table_digest(table[["emotion", "text"]])
-    assert cells.table_digest(table) != cells.table_digest(table.assign(turn=0))
+    assert table_digest(table) == table_digest(table[["emotion", "text"]])
+    assert table_digest(table) != table_digest(table.assign(turn=0))

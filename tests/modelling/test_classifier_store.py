@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from erc_kedro.core import progress
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.mixing import Recipe
 from erc_kedro.modelling import open as opening
 from erc_kedro.modelling.classifier import Advance, Classifier, History, State, unseen
 from erc_kedro.modelling.classifier_store import ClassifierStore, open_classifiers
@@ -506,8 +507,8 @@ class TestNodes:
             training = TrainingParameters(**settings.model_dump())
             store = ClassifierStore(tmp_path / folder)
             caplog.clear()
-            manifest, history = train(SETS, REAL, features, card, training, store)
-            predictions = predict(manifest, features, test, card, training)
+            manifest, history = train(SETS, REAL, features, card, training, Recipe(), store)
+            predictions = predict(manifest, features, test, card, training, Recipe())
             assert len(predictions) == len(test) * len(SEEDS)
             assert {f"p_{name}" for name in labels.emotions} < set(predictions.columns)
             return predictions, history, said(caplog)

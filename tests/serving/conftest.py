@@ -11,15 +11,17 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from erc_kedro.core.mixing import Recipe
 from erc_kedro.modelling.classifier_store import ClassifierStore
+from erc_kedro.modelling.encoder_store import EncoderStore
 from erc_kedro.modelling.features import FeatureStore
-from erc_kedro.pipelines.encoding.nodes import encode
-from erc_kedro.pipelines.encoding.parameters import EncodingParameters
+from erc_kedro.pipelines.encoding.nodes import adapt, encode
+from erc_kedro.pipelines.encoding.parameters import AdaptationParameters, EncodingParameters
 from erc_kedro.pipelines.training.nodes import predict, train
 from erc_kedro.pipelines.training.parameters import TrainingParameters
 from erc_kedro.serving.log import log_classifier
 from tests.builders import EMOTIONS, table_of_lengths
-from tests.modelling.conftest import WORDS, save_bert
+from tests.modelling.conftest import ADAPTATION, WORDS, save_bert
 
 CARD = {
     "corpus": "toy",
@@ -46,18 +48,16 @@ class Trained:
 
     classifiers: dict[str, Any]
     training: TrainingParameters
-    features: dict[str, Any]
     test: pd.DataFrame
     predictions: pd.DataFrame
 
     def log(self, registered_name: str | None = None, **features: Any) -> str:
         """Log them to a new run; return the model's address."""
         run = MlflowClient().create_run(experiment())
-        known = self.features | features
+        known = self.classifiers | {"features": self.classifiers["features"] | features}
         return log_classifier(
-            run.info.run_id, self.classifiers, self.training, known, CARD, "augmented",
-            registered_name,
-        )  # fmt: skip
+            run.info.run_id, known, self.training, CARD, "augmented", registered_name
+        )
 
     @property
     def request(self) -> pd.DataFrame:
@@ -106,26 +106,31 @@ def words_of(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table.assign(text=texts)
 
 
-def train_tiny(classifier: str, bert: Path, folder: Path) -> Trained:
-    seeds = (0, 1)
+def train_tiny(classifier: str, bert: Path, folder: Path, *, adapted: bool = False) -> Trained:
+    seeds, recipe = (0, 1), Recipe(extra="synthetic", adapted=adapted)
     real = words_of(table_of_lengths("train", [3, 5, 2, 7, 4, 6]), seed=0)
     test = words_of(table_of_lengths("test", [4, 1, 6, 3]), seed=1)
     encoding = EncodingParameters(
         encoder=str(bert), poolings=[{"layer": 1, "how": "mean"}, {"layer": -1, "how": "max"}],
         max_tokens=16, device="cpu",
     )  # fmt: skip
-    texts = pd.concat([real["text"], test["text"]]).drop_duplicates().to_frame()
-    features = encode(texts, FeatureStore(folder / "features"), encoding)
     training = TrainingParameters(
         classifier=classifier, device="cpu", objective=OBJECTIVE, contextual=CONTEXTUAL,
         finetuned=FINETUNED | {"encoder": str(bert)},
     )  # fmt: skip
+    adaptation = AdaptationParameters(**ADAPTATION, poolings=[{"layer": 2, "how": "mean"}])
+    synthetic = words_of(table_of_lengths("syn", [4, 6, 5], source="synthetic"), seed=2)
+    shared = (CARD, EncoderStore(folder / "encoders"), adaptation, encoding, training)
+    encoder = adapt(synthetic, {}, *shared, augmented=recipe)
+    texts = pd.concat([real["text"], test["text"]]).drop_duplicates().to_frame()
+    features = encode(texts, FeatureStore(folder / "features"), encoder, encoding, adaptation)
     reals = pd.concat([real.assign(seed=seed) for seed in seeds], ignore_index=True)
     store = ClassifierStore(folder / "classifiers")
-    classifiers, _ = train(reals.assign(weight=1.0), reals, features, CARD, training, store)
+    asked = (features, CARD, training, recipe)
+    classifiers, _ = train(reals.assign(weight=1.0), reals, *asked, store)
     held_out = test.drop(columns="emotion").assign(split="test")
-    predictions = predict(classifiers, features, held_out, CARD, training)
-    return Trained(classifiers, training, features, test, predictions)
+    predictions = predict(classifiers, features, held_out, CARD, training, recipe)
+    return Trained(classifiers, training, test, predictions)
 
 
 @pytest.fixture(scope="session")

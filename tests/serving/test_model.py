@@ -19,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from erc_kedro.core.errors import UserError
 from tests.builders import EMOTIONS
 from tests.modelling.conftest import save_bert
-from tests.serving.conftest import Trained, experiment
+from tests.serving.conftest import Trained, experiment, train_tiny
 
 PROBABILITIES = [f"p_{name}" for name in EMOTIONS]
 
@@ -141,6 +141,22 @@ def test_an_encoder_with_other_weights_is_refused(
     expected = mlflow.pyfunc.load_model(address).predict(trained.request)
     assert np.abs(expected[PROBABILITIES].to_numpy() - trained.expected.to_numpy()).max() < 1e-6
     save_bert(copied, seed=1)
+    with pytest.raises(UserError, match="not the one that the classifiers were trained with"):
+        mlflow.pyfunc.load_model(address)
+
+
+@pytest.mark.parametrize("classifier", ["contextual", "finetuned"])
+def test_an_adapted_encoder_lies_in_the_model(classifier: str, bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    adapted = train_tiny(classifier, bert, folder, adapted=True)
+    assert not adapted.predictions.equals(train_tiny(classifier, bert, tmp_path).predictions)
+    address = adapted.log()
+    shutil.rmtree(folder)  # classifiers, encoders and features
+    answer = mlflow.pyfunc.load_model(address).predict(adapted.request)
+    assert np.abs(answer[PROBABILITIES].to_numpy() - adapted.expected.to_numpy()).max() < 1e-6
+    logged = MlflowClient().get_logged_model(address.removeprefix("models:/"))
+    [place] = Path(logged.artifact_location.removeprefix("file://")).rglob("adaptation.json")
+    save_bert(place.parent, seed=1)
     with pytest.raises(UserError, match="not the one that the classifiers were trained with"):
         mlflow.pyfunc.load_model(address)
 

@@ -2,6 +2,8 @@
 
 import json
 import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +14,15 @@ from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.modelling.classifier_store import digest
-from erc_kedro.modelling.encoder_files import encoder_checksum
+from erc_kedro.modelling.encoder_files import encoder_checksum, resolve_encoder
 from erc_kedro.modelling.files import replacing_folder
 from erc_kedro.modelling.settings import AdaptationSettings
 
 logger = logging.getLogger(__name__)
 
 _ABOUT = "adaptation.json"
+_CODE = ("adaptation", "batches", "threads")
+"""The modules of this room that the training runs through."""
 
 
 class EncoderStore:
@@ -60,14 +64,15 @@ class EncoderStore:
                 found="none",
                 remedy="generate some, or set adapted: false in the recipe",
             )
+        here = Path(adaptation.__file__).parent
         about = {
             "encoder": encoder_checksum(encoder),
             "utterances": digest([rows["text"].tolist(), rows["emotion"].tolist()]),
             "label set": asdict(label_set),
-            "settings": how.model_dump(exclude={"device"}) | {"device": device.type},
+            "settings": _of_training(how) | {"device": device.type},
             "torch": version("torch"),
             "transformers": version("transformers"),
-            "code": digest_of({"adaptation": Path(adaptation.__file__).read_bytes()}),
+            "code": digest_of({name: (here / f"{name}.py").read_bytes() for name in _CODE}),
         }
         place = self._folder / digest(about)
         if (place / _ABOUT).is_file():
@@ -75,8 +80,51 @@ class EncoderStore:
             return place
         logger.info("adapting the encoder %s to %s utterances", encoder, f"{len(rows):,}")
         tokenizer, model = adaptation.adapt(encoder, rows, label_set, how, device)
-        with replacing_folder(place) as incoming:
+        with replacing_folder(place) as incoming, _no_bar():
             model.save_pretrained(incoming)
             tokenizer.save_pretrained(incoming)
             (incoming / _ABOUT).write_text(json.dumps(about, indent=2), "utf-8")
         return place
+
+
+def check_layers(encoder: str, layers: Iterable[int]) -> None:
+    """Refuse layers that an encoder lacks, before it is adapted for the sake of them.
+
+    Args:
+        encoder: "embedded", a hub name, or a folder.
+        layers: Those that features are read from; 0 is the embedding layer, -1 the last one.
+
+    Raises:
+        UserError: If it lacks one, or cannot be loaded.
+    """
+    from transformers import AutoConfig
+
+    from erc_kedro.modelling.encoders import Encoder
+
+    Encoder(encoder, [])  # says what is wrong if it cannot be loaded
+    n = int(AutoConfig.from_pretrained(resolve_encoder(encoder)).num_hidden_layers)
+    if wrong := [own for own in layers if not -n - 1 <= own <= n]:
+        raise UserError(
+            "The encoder that is to be adapted has no such layer.",
+            where="adaptation.poolings",
+            expected=f"layers {-n - 1} to {n} of {encoder}",
+            found=", ".join(map(str, wrong)),
+            remedy="correct adaptation.poolings, or set adapted: false in the recipe",
+        )
+
+
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Keep transformers' bar off the screen."""
+    from transformers.utils import logging as theirs
+
+    theirs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        theirs.enable_progress_bar()
+
+
+def _of_training(how: AdaptationSettings) -> dict[str, object]:
+    """Return what decides the weights: not the device's name, nor what is read of the encoder."""
+    return how.model_dump(include=AdaptationSettings.model_fields.keys() - {"device"})

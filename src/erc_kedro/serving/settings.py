@@ -20,7 +20,7 @@ class ServedPooling(ParameterGroup):
 
 
 class ServedEncoder(ParameterGroup):
-    """The encoder that a model refers to; its weights are not in the model.
+    """An encoder that a model needs; the weights of none but an adapted one are in the model.
 
     Attributes:
         name: "embedded", a hub name, or an absolute folder.

@@ -8,7 +8,7 @@ import pandas as pd
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.mixing import Recipe
-from erc_kedro.modelling.encoder_store import EncoderStore
+from erc_kedro.modelling.encoder_store import EncoderStore, check_layers
 from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.pipelines.encoding.parameters import AdaptationParameters, EncodingParameters
@@ -109,6 +109,8 @@ def adapt(
             expected="an encoder, as a recipe has adapted: true",
             remedy="name an encoder, or set adapted: false",
         )
+    if encoding.encoder is not None:
+        check_layers(name, [part.layer for part in adaptation.poolings])
     label_set = label_set_of(corpus_card)
     place = encoder_store.update(name, synthetic_dialogues, label_set, adaptation)
     return {"encoder": str(place)}

@@ -85,7 +85,7 @@ def search_recipes(
         "digest of train": table_digest(train_dialogues),
         "digest of the synthetic dialogues": table_digest(synthetic_dialogues),
         "training": what_training_depends_on(training, tuning_features, label_set),
-        "adapted encoder": (tuning_features["adapted"] or {}).get("fingerprint"),
+        "adapted encoder": (tuning_features.get("adapted") or {}).get("fingerprint"),
         "default recipe": augmented.in_effect(),
         "folds": tuning.folds,
         "seeds": list(tuning.seeds),
