@@ -2,8 +2,10 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from threading import Event, Thread
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
@@ -12,11 +14,13 @@ from erc_kedro.tracking.machine import MachineMonitor
 
 
 @pytest.fixture
-def monitor(client: MlflowClient, parent: str, monkeypatch: pytest.MonkeyPatch) -> MachineMonitor:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", client.tracking_uri)
+def monitor(client: MlflowClient, parent: str) -> Iterator[MachineMonitor]:
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(client.tracking_uri)
     started = MachineMonitor(parent, sampling_interval=0.05, samples_before_logging=1)
     started.start()
-    return started
+    yield started
+    mlflow.set_tracking_uri(before)
 
 
 def test_the_machine_is_logged_until_the_end(
