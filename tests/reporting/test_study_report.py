@@ -45,7 +45,7 @@ def found(study: tuple[list[CellGroup], pd.DataFrame]) -> tuple[pd.DataFrame, di
 def page_of(found: tuple[pd.DataFrame, dict[str, Any]]) -> str:
     table, confirmatory = found
     figures = draw_figures(table, confirmatory)
-    assert list(figures) == ["confirmatory", "curves", "ablation", "transfer"]
+    assert list(figures) == ["confirmatory", "emotions", "curves", "ablation", "transfer"]
     files = {f"{name}.svg": svg_of(own).encode() for name, own in figures.items()}
     return render_study_report(table, confirmatory, COPIES, files, REPEAT)
 

@@ -19,6 +19,8 @@ TABLE = (
 p_adjusted stand in the confirmatory part alone."""
 
 CONFIRMATORY = "confirmatory"
+EMOTIONS = "emotions"
+"""Part of the table that shows the confirmatory treatment emotion by emotion, without a test."""
 
 
 def choose_best(scores: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
@@ -44,6 +46,8 @@ def tabulate(
     exploratory_draws: int,
 ) -> pd.DataFrame:
     """Return the study's table: one row per group of cells, metric and group it is compared with.
+
+    The treatment under test is shown emotion by emotion as well, in a part of its own.
 
     Args:
         groups: Those that were trained for test.
@@ -110,9 +114,49 @@ def tabulate(
                 )
         for metric in metrics:
             rows += [about | scored[metric] | own for own in found[metric] or [{}]]
+    for group in groups:
+        if group.part == CONFIRMATORY:
+            for name in group.against:
+                other = by_name[(group.part, group.fraction, group.emotion, name)]
+                pair = {group.name: counts[group.key], name: counts[other.key]}
+                about = {"real_fraction": group.fraction, "seeds": len(group.seeds)}
+                about |= learnt[group.key]
+                rows += [about | own for own in _by_emotion(pair, emotions, exploratory_draws)]
     table = pd.DataFrame(rows).reindex(columns=list(TABLE))
     table["against"] = table["against"].astype(object).where(table["against"].notna(), "")
     return adjusted(table)
+
+
+def _by_emotion(
+    pair: Mapping[str, Floats], emotions: Sequence[str], draws: int
+) -> list[dict[str, Any]]:
+    """Return the rows of part `EMOTIONS`: F1 of every emotion, and how it differs; no test.
+
+    Args:
+        pair: Counts of the treatment under test and of its baseline, by their names in this order.
+        emotions: Of the label set, in order.
+        draws: Of the bootstrap.
+    """
+    (name, own), (baseline, other) = pair.items()
+    per_seed = 100 * f1_per_label(own.sum(1))  # (seeds, labels)
+    found = compare(own, other, draws=draws, metrics=emotions, score=f1_per_label)
+    return [
+        {
+            "part": EMOTIONS,
+            "emotion": emotion,
+            "treatment": name,
+            "metric": f"f1_{emotion}",
+            "mean": values.mean(),
+            "std": _spread(values),
+            "against": baseline,
+            "difference": 100 * difference.difference,
+            "ci_low": 100 * difference.interval[0],
+            "ci_high": 100 * difference.interval[1],
+            "p_value": np.nan,
+            "smallest_detectable": 100 * difference.smallest_detectable,
+        }
+        for emotion, values, difference in zip(emotions, per_seed.T, found, strict=True)
+    ]
 
 
 def adjusted(table: pd.DataFrame) -> pd.DataFrame:

@@ -80,7 +80,12 @@ def explored(
     rows = table[table["part"] == part]
     if rows.empty or corpus_source == "sample":
         return []
-    say = {"curves": _curves, "imbalance": _imbalance, "ablation": _ablation}
+    say = {
+        "emotions": _emotions,
+        "curves": _curves,
+        "imbalance": _imbalance,
+        "ablation": _ablation,
+    }
     return say[part](rows) if part in say else _transfer(rows, copy_rates)
 
 
@@ -96,6 +101,20 @@ def _outside_zero(row: Mapping[str, Any]) -> bool:
 def _compared(rows: pd.DataFrame, metric: str) -> list[dict[str, Any]]:
     chosen = rows[(rows["metric"] == metric) & (rows["against"] != "")]
     return [{str(k): v for k, v in row.items()} for row in chosen.to_dict("records")]
+
+
+def _emotions(rows: pd.DataFrame) -> list[str]:
+    said = []
+    for fraction, own in rows.groupby("real_fraction", sort=True):
+        changes = [{str(k): v for k, v in row.items()} for row in own.to_dict("records")]
+        changes.sort(key=lambda row: -float(row["difference"]))
+        told = [f"{row['emotion']} {_amount(row)}" for row in changes if _outside_zero(row)]
+        what = f"{plain(changes[0]['treatment'])} against {plain(changes[0]['against'])}"
+        lead = f"With {percent(float(str(fraction)))} of real train, F1 by emotion, {what}: "
+        if len(told) < len(changes):
+            told.append("the other intervals hold 0" if told else "every interval holds 0")
+        said.append(f"{lead}{'; '.join(told)}.")
+    return said
 
 
 def by_amount(treatment: str) -> float:

@@ -70,7 +70,9 @@ def adapt(
         mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in part])
         tokens, mask = tokens.to(device), mask.to(device)
         reduced = how.precision == "bfloat16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced):
+        with torch.autocast(  # a cache of weights would be shared with the other part's thread
+            device.type, dtype=torch.bfloat16, enabled=reduced, cache_enabled=False
+        ):
             hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
             kept = mask[..., None].to(hidden.dtype)
             logits = classify((hidden * kept).sum(1) / kept.sum(1))

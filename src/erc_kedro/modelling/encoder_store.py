@@ -20,7 +20,8 @@ from erc_kedro.modelling.settings import AdaptationSettings
 
 logger = logging.getLogger(__name__)
 
-_ABOUT = "adaptation.json"
+_ABOUT = "adaptation.about"
+"""No part of what tells encoders apart: the same weights give the same features."""
 _CODE = ("adaptation", "batches", "threads")
 """The modules of this room that the training runs through."""
 

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 FIGURES = {
     "confirmatory": "Difference of the treatment under test to real data alone and to the best "
     "baseline without a language model, in points of F1, with 95 % intervals.",
-    "curves": "F1 on test over the part of real train, by the amount of synthetic dialogues: mean "
-    "± standard deviation over seeds above, difference to none with 95 % interval below.",
+    "emotions": "What the treatment under test changes in the F1 of each emotion, with 95 % "
+    "intervals.",
+    "curves": "F1 on test over the part of real train, by the amount of synthetic dialogues that "
+    "are mixed in: mean ± standard deviation over seeds above, difference to none with 95 % "
+    "interval below. An adapted encoder has learnt from all of them.",
     "imbalance": "F1 of rare emotions over how many of their utterances are learnt, mean ± "
     "standard deviation over seeds. A larger weight in the loss stands at the number of real ones.",
     "ablation": "What one change of the treatment under test does to F1, with 95 % intervals.",
@@ -48,6 +51,7 @@ def draw_figures(table: pd.DataFrame, confirmatory: Mapping[str, Any]) -> dict[s
         confirmatory: As `core.study_results.confirmatory_of` returns it.
     """
     draw = {
+        "emotions": _emotions,
         "curves": _curves,
         "imbalance": _imbalance,
         "ablation": _ablation,
@@ -114,13 +118,15 @@ def _curves(rows: pd.DataFrame) -> Figure:
         below.set_xlim(above.get_xlim())
         name_axes(above, y=f"{plain(metric)}, points", title=_title(metric))
         name_axes(below, x="part of real train", y="difference to none, points")
-    share = {name: by_amount(name) for name in amounts}
-    label = {
-        name: plain(name) if own == inf else f"{100 * own:g} % of the synthetic dialogues"
-        for name, own in share.items()
-    }
+    label = {name: _amount_label(by_amount(name), name) for name in amounts}
     add_legend(figure, [_handle(look[name], label[name]) for name in amounts])
     return figure
+
+
+def _amount_label(share: float, name: str) -> str:
+    if share == inf:
+        return plain(name)
+    return f"{100 * share:g} %" if share else "synthetic dialogues mixed in: none"
 
 
 def _imbalance(rows: pd.DataFrame) -> Figure:
@@ -146,23 +152,40 @@ def _imbalance(rows: pd.DataFrame) -> Figure:
 def _ablation(rows: pd.DataFrame) -> Figure:
     compared = rows[rows["against"] != ""]
     names = list(compared["treatment"].unique())
-    fractions = sorted(compared["real_fraction"].unique())
-    look = _looks([f"{fraction:g}" for fraction in fractions])
     figure, axes = panels(1, len(HEADLINE), 1.6 + 0.5 * len(names), sharey=True)
     for ax, metric in zip(axes, HEADLINE, strict=True):
-        mark_rows(ax, [label(name) for name in names])
-        ax.axvline(0, color=INK, linewidth=1)
-        for place, fraction in enumerate(fractions):
-            own = compared[(compared["metric"] == metric) & (compared["real_fraction"] == fraction)]
-            for row in own.to_dict("records"):
-                y = names.index(row["treatment"]) + 0.22 * (place - (len(fractions) - 1) / 2)
-                colour, marker = look[f"{fraction:g}"]
-                ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2)
-                ax.plot(row["difference"], y, marker, color=colour, markersize=6)
+        _dots(figure, ax, compared[compared["metric"] == metric], "treatment", names)
         name_axes(ax, x=f"points of {plain(metric)}, difference", title=_title(metric))
-    handles = [_handle(look[f"{f:g}"], f"{100 * f:g} % of real train") for f in fractions]
-    add_legend(figure, handles)
     return figure
+
+
+def _emotions(rows: pd.DataFrame) -> Figure:
+    names = list(rows["emotion"].unique())
+    figure, [ax] = panels(1, 1, 1.6 + 0.6 * len(names))
+    _dots(figure, ax, rows, "emotion", names)
+    first = rows.iloc[0]
+    what = f"{plain(first['treatment'])} against {plain(first['against'])}"
+    name_axes(ax, x="points of F1, difference", title=what)
+    return figure
+
+
+def _dots(
+    figure: Figure, ax: "Axes", rows: pd.DataFrame, column: str, names: Sequence[str]
+) -> None:
+    """Draw differences with their intervals, a row for each name, side by side by real fraction."""
+    fractions = sorted(rows["real_fraction"].unique())
+    look = _looks([f"{fraction:g}" for fraction in fractions])
+    mark_rows(ax, [label(name) for name in names])
+    ax.axvline(0, color=INK, linewidth=1)
+    for row in rows.to_dict("records"):
+        place = fractions.index(row["real_fraction"]) - (len(fractions) - 1) / 2
+        y = names.index(row[column]) + 0.22 * place
+        colour, marker = look[f"{row['real_fraction']:g}"]
+        ax.plot([row["ci_low"], row["ci_high"]], [y, y], color=colour, linewidth=2)
+        ax.plot(row["difference"], y, marker, color=colour, markersize=6)
+    if not figure.legends:
+        handles = [_handle(look[f"{f:g}"], f"{100 * f:g} % of real train") for f in fractions]
+        add_legend(figure, handles)
 
 
 def _transfer(rows: pd.DataFrame) -> Figure:

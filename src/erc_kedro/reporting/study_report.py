@@ -15,6 +15,7 @@ from erc_kedro.reporting.study_figures import FIGURES
 from erc_kedro.reporting.tables import DASH, Table
 
 _TITLES = {
+    "emotions": "Emotion by emotion",
     "curves": "Learning curves",
     "imbalance": "Label imbalance",
     "ablation": "One thing changed at a time",
