@@ -155,7 +155,7 @@ def test_an_adapted_encoder_lies_in_the_model(classifier: str, bert: Path, tmp_p
     answer = mlflow.pyfunc.load_model(address).predict(adapted.request)
     assert np.abs(answer[PROBABILITIES].to_numpy() - adapted.expected.to_numpy()).max() < 1e-6
     logged = MlflowClient().get_logged_model(address.removeprefix("models:/"))
-    [place] = Path(logged.artifact_location.removeprefix("file://")).rglob("adaptation.json")
+    [place] = Path(logged.artifact_location.removeprefix("file://")).rglob("adaptation.about")
     save_bert(place.parent, seed=1)
     with pytest.raises(UserError, match="not the one that the classifiers were trained with"):
         mlflow.pyfunc.load_model(address)
