@@ -12,7 +12,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.core.study import PARTS
-from erc_kedro.core.study_results import TABLE
+from erc_kedro.core.study_results import EMOTIONS, TABLE
 from erc_kedro.corpora import CORPORA
 from tests.conftest import Project, make_project
 from tests.test_harmless import Harmful
@@ -67,7 +67,8 @@ def test_the_command_succeeds_and_names_its_report(studied: tuple[Project, Any])
 
 def test_the_table_has_every_part_and_p_in_the_confirmatory_one_alone(table: pd.DataFrame) -> None:
     assert list(table.columns) == list(TABLE)
-    assert list(table["part"].unique()) == [part for part in PARTS if part != "choice"]
+    trained_for_test = [part for part in PARTS if part != "choice"]
+    assert list(table["part"].unique()) == [*trained_for_test, EMOTIONS]
     tested = table[table["p_adjusted"].notna()]
     assert set(tested["part"]) == {"confirmatory"}
     assert len(tested) == 2 * 2 * 2  # fractions, metrics, baselines
@@ -76,6 +77,24 @@ def test_the_table_has_every_part_and_p_in_the_confirmatory_one_alone(table: pd.
     assert others[["ci_low", "ci_high"]].notna().all(axis=None)
     imbalance = table[table["part"] == "imbalance"]
     assert set(imbalance["metric"]) == {*HEADLINE, f"f1_{imbalance['emotion'].iloc[0]}"}
+
+
+def test_the_treatment_under_test_is_shown_emotion_by_emotion(
+    table: pd.DataFrame, studied: tuple[Project, Any]
+) -> None:
+    own = table[table["part"] == EMOTIONS]
+    assert len(own) == 2 * 7  # fractions, emotions
+    assert (own["metric"] == "f1_" + own["emotion"]).all()
+    assert set(own["treatment"]) == {"augmented"} and set(own["against"]) == {"real_only"}
+    scores = json.loads(studied[0].read("data/07_model_output/meld/study_scores.json"))
+    for row in own.to_dict("records"):
+        keys = [
+            f"confirmatory {row['real_fraction']:g} {name}" for name in ("augmented", "real_only")
+        ]
+        pair = [100 * np.mean(scores[key]["per_seed"][row["metric"]]) for key in keys]
+        assert row["mean"] == pytest.approx(pair[0], abs=1e-3)
+        assert row["difference"] == pytest.approx(pair[0] - pair[1], abs=1e-3)
+        assert row["ci_low"] <= row["difference"] <= row["ci_high"]
 
 
 def test_synthetic_and_repeated_utterances_are_compared_at_equal_counts(
@@ -160,7 +179,7 @@ def test_the_report_is_one_harmless_page_that_says_how_to_repeat_it(
     parser = Harmful()
     parser.feed(page)
     assert not parser.found
-    assert page.count("<svg") == 5
+    assert page.count("<svg") == 6
     confirmatory = json.loads(studied[0].read(f"{STUDY}/confirmatory.json"))
     for said in (confirmatory["digest"], confirmatory["train"], confirmatory["synthetic"]):
         assert said in page
