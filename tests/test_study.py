@@ -86,7 +86,7 @@ def test_the_treatment_under_test_is_shown_emotion_by_emotion(
     assert len(own) == 2 * 7  # fractions, emotions
     assert (own["metric"] == "f1_" + own["emotion"]).all()
     assert set(own["treatment"]) == {"augmented"} and set(own["against"]) == {"real_only"}
-    scores = json.loads(studied[0].read("data/07_model_output/meld/study_scores.json"))
+    scores = json.loads(studied[0].read("07_model_output/meld/study_scores.json"))
     for row in own.to_dict("records"):
         keys = [
             f"confirmatory {row['real_fraction']:g} {name}" for name in ("augmented", "real_only")
