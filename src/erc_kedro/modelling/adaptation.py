@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.progress import counting
 from erc_kedro.modelling.batches import Part, batches_of, of_utterances
@@ -50,7 +51,7 @@ def adapt(
         Tokenizer and model (float16, on the CPU).
 
     Raises:
-        UserError: If the encoder cannot be loaded.
+        UserError: If the encoder cannot be loaded, or all its layers are frozen.
         FloatingPointError: If the loss is not a finite number.
     """
     tokenizer, model = load_pretrained(encoder)
@@ -113,10 +114,13 @@ def adapt(
     return tokenizer, model.cpu().half()
 
 
-def _learnt(model: nn.Module, frozen_layers: int) -> list[nn.Parameter]:
+def _learnt(model: Any, frozen_layers: int) -> list[nn.Parameter]:
     """Return the parameters that are trained: not those of the first layers, nor below them.
 
     What no output depends on, such as a pooler, is left out too.
+
+    Raises:
+        UserError: If none is left.
     """
     kept = []
     for name, parameter in model.named_parameters():
@@ -126,4 +130,12 @@ def _learnt(model: nn.Module, frozen_layers: int) -> list[nn.Parameter]:
             parameter.requires_grad_(False)
         else:
             kept.append(parameter)
+    if not kept:
+        raise UserError(
+            "Nothing of the encoder is left to adapt.",
+            where="adaptation.frozen_layers",
+            expected=f"fewer than its {model.config.num_hidden_layers} layers",
+            found=str(frozen_layers),
+            remedy="lower it, or set adapted: false in the recipe",
+        )
     return kept
