@@ -107,6 +107,7 @@ def render_request(
     definitions: Mapping[str, str],
     label_set: LabelSet,
     demonstrations: Sequence[Sequence[Turn]] = (),
+    manner: Sequence[str] = (),
 ) -> Request:
     """Return the request for a spec.
 
@@ -119,6 +120,7 @@ def render_request(
         definitions: A short definition of every emotion.
         label_set: The corpus's label set.
         demonstrations: Excerpts of real dialogues to show.
+        manner: Hints on how people talk in the register, each a line.
 
     Raises:
         UserError: If an emotion of the label set has no definition.
@@ -136,7 +138,13 @@ def render_request(
         [json.dumps(asdict(turn), ensure_ascii=False) for turn in turns] for turns in demonstrations
     ]
     module = _compiled(template).make_module(
-        {"spec": spec, "register": register, "definitions": said, "demonstrations": shown}
+        {
+            "spec": spec,
+            "register": register,
+            "definitions": said,
+            "demonstrations": shown,
+            "manner": manner,
+        }
     )
     system, user = str(module).split(_SEPARATOR, maxsplit=1)
     return Request(

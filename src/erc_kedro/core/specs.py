@@ -10,6 +10,7 @@ import numpy as np
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.transitions import TransitionModel
+from erc_kedro.core.turn_shapes import TurnShape, TurnShapes
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class DialogueSpec:
         setting: Where it happens, if stated.
         speaker_order: Who speaks each turn, numbered by first appearance, if stated.
         narrative: A short story behind it, with its characters, if stated.
+        shapes: How long every turn is and how it ends, if stated: wanted, and not insisted on.
     """
 
     id: str
@@ -37,6 +39,7 @@ class DialogueSpec:
     setting: str | None = None
     speaker_order: tuple[int, ...] | None = None
     narrative: str | None = None
+    shapes: tuple[TurnShape, ...] | None = None
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "DialogueSpec":
@@ -45,6 +48,8 @@ class DialogueSpec:
         known["emotions"] = tuple(known["emotions"])
         if known.get("speaker_order") is not None:
             known["speaker_order"] = tuple(known["speaker_order"])
+        if known.get("shapes") is not None:
+            known["shapes"] = tuple(TurnShape(*shape) for shape in known["shapes"])
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,6 +58,8 @@ class DialogueSpec:
         values["emotions"] = list(self.emotions)
         if self.speaker_order is not None:
             values["speaker_order"] = list(self.speaker_order)
+        if self.shapes is not None:
+            values["shapes"] = [list(shape) for shape in self.shapes]
         return values
 
 
@@ -159,6 +166,7 @@ def plan_specs(
     target: np.ndarray,
     seed: int,
     prefix: str,
+    shapes: TurnShapes | None = None,
 ) -> list[DialogueSpec]:
     """Plan dialogue specs whose turns together have exactly the target's label quotas.
 
@@ -171,6 +179,7 @@ def plan_specs(
         target: Shape (labels,): the label shares, met to less than one turn.
         seed: Same seed, same specs.
         prefix: Start of every id, such as the corpus's name.
+        shapes: Of real train's utterances, to plan every turn's by; None leaves them open.
 
     Returns:
         n specs, ids "<prefix>-<strategy>-s<seed>-<number>".
@@ -184,20 +193,25 @@ def plan_specs(
     quotas = label_quotas(target, sum(map(len, drawn)))
     emotions = model.fill_quotas(drawn, tilt, emotions, quotas, seed)
     names = model.label_set.emotions
+    planned = [
+        tuple(names[code] for code in row[: len(order)])
+        for order, row in zip(drawn, emotions, strict=True)
+    ]
     return [
         DialogueSpec(
             id=f"{prefix}-{strategy}-s{seed}-{number:05d}",
             strategy=strategy,
             n_speakers=max(order) + 1,
-            emotions=tuple(names[code] for code in row[: len(order)]),
+            emotions=own,
             speaker_order=order,
             scenario=values["scenario"],
             relation=values["relation"] if max(order) > 0 else None,
             setting=values["setting"],
             narrative=values.get("narrative"),
+            shapes=None if shapes is None else shapes.of(own),
         )
-        for number, (order, row, values) in enumerate(
-            zip(drawn, emotions, draw_attributes(attributes, n, rng), strict=True)
+        for number, (order, own, values) in enumerate(
+            zip(drawn, planned, draw_attributes(attributes, n, rng), strict=True)
         )
     ]
 

@@ -21,6 +21,7 @@ from erc_kedro.core.rules import judge_of
 from erc_kedro.core.specs import DialogueSpec, plan_specs, select_specs, target_shares
 from erc_kedro.core.spending import Budget
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
+from erc_kedro.core.turn_shapes import TurnShapes
 from erc_kedro.core.writing import candidate_table, write_rounds
 from erc_kedro.llm import WRITERS
 from erc_kedro.llm.protocol import LanguageModel
@@ -35,6 +36,7 @@ def plan_dialogues(
     corpus_card: dict[str, Any],
     language_model: LanguageModel,
     generation: GenerationParameters,
+    max_words: int,
 ) -> list[dict[str, Any]]:
     """Plan the dialogue specs of every strategy.
 
@@ -52,6 +54,10 @@ def plan_dialogues(
     label_set = label_set_of(corpus_card)
     train_shares = label_set.shares(train_dialogues["emotion"])
     stored = language_model.stored_specs
+    shapes = None
+    if generation.turn_shapes:
+        rng = np.random.default_rng([generation.seed, *b"shapes"])
+        shapes = TurnShapes(train_dialogues, max_words, rng)
     planned: list[DialogueSpec] = []
     for strategy, n in generation.dialogues.items():
         given = generation.target_shares.get(strategy)
@@ -70,6 +76,7 @@ def plan_dialogues(
                 target=target,
                 seed=generation.seed,
                 prefix=corpus_card["corpus"],
+                shapes=shapes,
             )
     if stored is None:  # a budget that ends early ends early for every strategy
         numbers = Counter[str]()
@@ -199,6 +206,7 @@ def _renderer(
         definitions=generation.definitions,
         label_set=label_set,
         demonstrations=[excerpt.turns for excerpt in shown.of(spec)],
+        manner=generation.manner,
     )
 
 

@@ -76,6 +76,10 @@ class GenerationParameters(ParameterGroup):
         speech_register: Whose way of talking is wanted; completes "spoken talk in ...".
         definitions: A short definition of every emotion.
         narratives: Whether every request tells a short story behind its scene.
+        turn_shapes: Whether every request asks for turns as long as real ones of their emotions
+            are, and ending like them.
+        manner: Hints on how people talk in the register, such as what the report's part on style
+            found to give synthetic utterances away; every request shows them.
         attributes: Tables that scenario, relation, setting and narrative are drawn from.
     """
 
@@ -92,6 +96,8 @@ class GenerationParameters(ParameterGroup):
     speech_register: str
     definitions: dict[str, str]
     narratives: bool = False
+    turn_shapes: bool = False
+    manner: list[str] = []
     attributes: dict[str, list[str]]
 
     @model_validator(mode="after")

@@ -64,7 +64,13 @@ def _prepare() -> list[Node]:
     return [
         node(
             plan_dialogues,
-            inputs=["train_dialogues", "corpus_card", "language_model", "params:generation"],
+            inputs=[
+                "train_dialogues",
+                "corpus_card",
+                "language_model",
+                "params:generation",
+                "params:validation.max_words",
+            ],
             outputs="specs",
             name="plan_dialogues",
         ),
