@@ -106,7 +106,9 @@ def words_of(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     return table.assign(text=texts)
 
 
-def train_tiny(classifier: str, bert: Path, folder: Path, *, adapted: bool = False) -> Trained:
+def train_tiny(
+    classifier: str, bert: Path, folder: Path, *, adapted: bool = False, own_encoder: bool = False
+) -> Trained:
     seeds, recipe = (0, 1), Recipe(extra="synthetic", adapted=adapted)
     real = words_of(table_of_lengths("train", [3, 5, 2, 7, 4, 6]), seed=0)
     test = words_of(table_of_lengths("test", [4, 1, 6, 3]), seed=1)
@@ -115,7 +117,8 @@ def train_tiny(classifier: str, bert: Path, folder: Path, *, adapted: bool = Fal
         max_tokens=16, device="cpu",
     )  # fmt: skip
     training = TrainingParameters(
-        classifier=classifier, device="cpu", objective=OBJECTIVE, contextual=CONTEXTUAL,
+        classifier=classifier, device="cpu", objective=OBJECTIVE,
+        contextual=CONTEXTUAL | {"own_encoder": own_encoder},
         finetuned=FINETUNED | {"encoder": str(bert)},
     )  # fmt: skip
     adaptation = AdaptationParameters(**ADAPTATION, poolings=[{"layer": 2, "how": "mean"}])

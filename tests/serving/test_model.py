@@ -17,6 +17,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.modelling import own_encoder
 from tests.builders import EMOTIONS
 from tests.modelling.conftest import save_bert
 from tests.serving.conftest import Trained, experiment, train_tiny
@@ -159,6 +160,18 @@ def test_an_adapted_encoder_lies_in_the_model(classifier: str, bert: Path, tmp_p
     save_bert(place.parent, seed=1)
     with pytest.raises(UserError, match="not the one that the classifiers were trained with"):
         mlflow.pyfunc.load_model(address)
+
+
+def test_own_encoders_of_classifiers_lie_in_the_model(bert: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    own = train_tiny("contextual", bert, folder, own_encoder=True)
+    assert not own.predictions.equals(train_tiny("contextual", bert, tmp_path).predictions)
+    address = own.log()
+    shutil.rmtree(folder)
+    for known in ("_ADAPTED", "_SAID"):
+        setattr(own_encoder, known, own_encoder._Kept())
+    answer = mlflow.pyfunc.load_model(address).predict(own.request)
+    assert np.abs(answer[PROBABILITIES].to_numpy() - own.expected.to_numpy()).max() < 1e-6
 
 
 ISOLATED = """

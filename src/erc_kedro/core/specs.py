@@ -1,6 +1,5 @@
 """Dialogue specs: what each synthetic dialogue shall be, and how they are planned."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,7 +9,7 @@ import numpy as np
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.transitions import TransitionModel
-from erc_kedro.core.turn_shapes import TurnShape, TurnShapes
+from erc_kedro.core.turn_shapes import TurnShape, TurnShapes, shuffled_for_ever
 
 
 @dataclass(frozen=True)
@@ -140,7 +139,7 @@ def draw_attributes(
             remedy="add rows to the attribute tables of the generation parameters",
         )
     taken: set[tuple[str, ...]] = set()
-    streams = {name: _shuffled_for_ever(values, rng) for name, values in tables.items()}
+    streams = {name: shuffled_for_ever(values, rng) for name, values in tables.items()}
     drawn: list[dict[str, str]] = []
     while len(drawn) < n:
         values = tuple(next(stream) for stream in streams.values())
@@ -148,12 +147,6 @@ def draw_attributes(
             taken.add(values)
             drawn.append(dict(zip(tables, values, strict=True)))
     return drawn
-
-
-def _shuffled_for_ever(values: Sequence[str], rng: np.random.Generator) -> "itertools.chain[str]":
-    return itertools.chain.from_iterable(
-        (values[i] for i in rng.permutation(len(values))) for _ in itertools.count()
-    )
 
 
 def plan_specs(

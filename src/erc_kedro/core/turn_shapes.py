@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
 
 from erc_kedro.core.dialogue import words
 from erc_kedro.core.labels import labelled
+
+T = TypeVar("T")
 
 ENDINGS = ("...", "?", "!", "-", ".")
 """How an utterance can end; what ends in none of the others ends in a full stop."""
@@ -65,9 +67,9 @@ class TurnShapes:
         for emotion, shape in zip(rows["emotion"], shapes, strict=True):
             if 0 < shape.words <= most_words:
                 found.setdefault(emotion, []).append(shape)
-        self._streams = {emotion: _for_ever(own, rng) for emotion, own in found.items()}
+        self._streams = {emotion: shuffled_for_ever(own, rng) for emotion, own in found.items()}
         every = [shape for own in found.values() for shape in own]
-        self._any = _for_ever(every or [TurnShape(8, 1, ".")], rng)
+        self._any = shuffled_for_ever(every or [TurnShape(8, 1, ".")], rng)
 
     def of(self, emotions: Sequence[str]) -> tuple[TurnShape, ...]:
         """Return a shape for every turn: that of a real utterance with the turn's emotion.
@@ -79,7 +81,8 @@ class TurnShapes:
         return tuple(next(self._streams.get(emotion, self._any)) for emotion in emotions)
 
 
-def _for_ever(shapes: Sequence[TurnShape], rng: np.random.Generator) -> Iterator[TurnShape]:
+def shuffled_for_ever(values: Sequence[T], rng: np.random.Generator) -> Iterator[T]:
+    """Yield values in random order, all of them before any comes again."""
     while True:
-        for number in rng.permutation(len(shapes)):
-            yield shapes[number]
+        for number in rng.permutation(len(values)):
+            yield values[number]

@@ -6,6 +6,7 @@ can be many of them, and no real label is spent.
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def adapt(
     label_set: LabelSet,
     how: AdaptationSettings,
     device: torch.device,
+    watch: Callable[[int], None] | None = None,
 ) -> tuple[Any, Any]:
     """Train an encoder to tell the emotion of single utterances.
 
@@ -46,6 +48,7 @@ def adapt(
         label_set: Of the corpus.
         how: The settings.
         device: Where to compute.
+        watch: Is told of every step, with 0: it may raise to stop the training.
 
     Returns:
         Tokenizer and model (float16, on the CPU).
@@ -111,6 +114,8 @@ def adapt(
             optimiser.step()
             schedule.step()
             advance(1)
+            if watch is not None:
+                watch(0)
     return tokenizer, model.cpu().half()
 
 

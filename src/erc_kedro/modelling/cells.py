@@ -136,11 +136,13 @@ class CellTrainer:
                     store.save(name, own)
                     advance(1)
 
-            under_way = [
-                pool.submit(run, group, classifiers[kind])
+            work = [
+                (group, classifiers[kind])
                 for kind, names in alike.items()
                 for group in in_groups(names, classifiers[kind].together)
             ]
+            work.sort(key=lambda own: _draw(cells[own[0][0]]))  # those of one draw share an encoder
+            under_way = [pool.submit(run, *own) for own in work]
             try:
                 for done in as_completed(under_way):
                     done.result()
@@ -227,6 +229,10 @@ class CellTrainer:
 def rest_of(train: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of train whose dialogue was not drawn, in their order."""
     return train[~train["dialogue_id"].isin(set(drawn["dialogue_id"]))].reset_index(drop=True)
+
+
+def _draw(cell: Cell) -> tuple[float, int, int]:
+    return cell.fraction, -1 if cell.fold is None else cell.fold, cell.seed
 
 
 def _predicted(classifier: Classifier, state: Any, rows: pd.DataFrame) -> np.ndarray:

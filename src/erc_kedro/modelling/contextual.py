@@ -1,7 +1,8 @@
 """The contextual classifier: a convolution over the turns of a dialogue, on frozen features."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,8 @@ from erc_kedro.modelling.classifier import (
 from erc_kedro.modelling.contextual_head import ContextualHead
 from erc_kedro.modelling.features import Features, FeaturesBeside
 from erc_kedro.modelling.objective import Objective
-from erc_kedro.modelling.prepared import Prepared, average_decay
+from erc_kedro.modelling.own_encoder import OwnEncoders
+from erc_kedro.modelling.prepared import ENCODER, Prepared, average_decay
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
 from erc_kedro.modelling.stacked import fit_stacked
 from erc_kedro.modelling.threads import seeded, side_by_side, usable_cores
@@ -41,6 +43,7 @@ class ContextualClassifier(Classifier):
         settings: Of the head and its training.
         objective: Settings of the loss.
         device: Where to compute.
+        own: Gives every classifier an encoder of its own, whose features stand beside the others.
     """
 
     def __init__(
@@ -50,8 +53,10 @@ class ContextualClassifier(Classifier):
         settings: ContextualSettings,
         objective: ObjectiveSettings,
         device: torch.device,
+        own: OwnEncoders | None = None,
     ) -> None:
         self._features = features
+        self._own = own
         self._label_set = label_set
         self._settings = settings
         self._objective = objective
@@ -84,7 +89,7 @@ class ContextualClassifier(Classifier):
             The state to predict from, on the CPU, and (step, loss) pairs.
         """
         settings, device = self._settings, self._device
-        own = self._prepare(training_set, real, seed)
+        own = self._prepare(training_set, real, seed, advance)
         inputs, objective = own.inputs.to(device), own.objective.to(device)
         wanted, sources, weights = (
             values.to(device) for values in (own.wanted, own.sources, own.weights)
@@ -124,17 +129,24 @@ class ContextualClassifier(Classifier):
         """Train several in one pass where that pays; as `Classifier.fit_many`."""
         if self.together == 1 or len(work) == 1:
             return super().fit_many(work, advance=advance)
+        prepare = partial(self._prepare, advance=advance)
         with side_by_side(usable_cores()) as pool:
-            members = list(pool.map(self._prepare, *zip(*work, strict=True)))
+            members = list(pool.map(prepare, *zip(*work, strict=True)))
         return fit_stacked(members, self._settings, self._device, advance)
 
-    def _prepare(self, training_set: pd.DataFrame, real: pd.DataFrame, seed: int) -> Prepared:
+    def _prepare(
+        self, training_set: pd.DataFrame, real: pd.DataFrame, seed: int, advance: Advance
+    ) -> Prepared:
         """Return all that a training reads."""
         settings = self._settings
         objective = Objective(training_set, real, self._label_set, self._objective)
-        reference = torch.from_numpy(self._features.of(labelled(real)["text"]))
+        learnt = labelled(training_set[training_set["source"] == "real"])
+        encoder: Mapping[str, torch.Tensor] = {}
+        if self._own is not None and len(learnt):
+            encoder = self._own.adapted(learnt, advance)
+        reference = self._inputs(labelled(real)["text"], encoder)
         mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
-        inputs = torch.from_numpy(self._features.of(training_set["text"]))
+        inputs = self._inputs(training_set["text"], encoder)
         inputs = inputs.sub_(mean).div_(scale)
         soft = self._objective.soft_labels
         of_rows = targets(training_set, self._label_set, torch.device("cpu"), soft=soft)
@@ -143,7 +155,16 @@ class ContextualClassifier(Classifier):
         firsts = training_set.iloc[[own.start for own in dialogues]]
         parts = parts_of(firsts, self.steps(real))
         plan = list(batches_of(parts, of_dialogues(per_pass, seed)))
-        return Prepared(inputs, mean, scale, objective, *of_rows, dialogues, plan, seed)
+        own = (*of_rows, dialogues, plan, seed, encoder)
+        return Prepared(inputs, mean, scale, objective, *own)
+
+    def _inputs(self, texts: pd.Series, encoder: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Return the features of texts, those of the classifier's own encoder last."""
+        features = self._features.of(texts)
+        if self._own is not None and encoder:
+            own = self._own.features(encoder, texts.tolist())
+            features = np.concatenate([features, own], axis=1)
+        return torch.from_numpy(features)
 
     @torch.inference_mode()
     def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
@@ -161,7 +182,8 @@ class ContextualClassifier(Classifier):
         weights = {k.removeprefix("head."): v for k, v in state.items() if k.startswith("head.")}
         head.load_state_dict(weights)
         head.to(self._device).eval()
-        inputs = torch.from_numpy(self._features.of(dialogues["text"]))
+        encoder = {k.removeprefix(ENCODER): v for k, v in state.items() if k.startswith(ENCODER)}
+        inputs = self._inputs(dialogues["text"], encoder)
         inputs = (inputs - state["mean"]) / state["scale"]
         ranges = row_ranges(dialogues)
         parts = []

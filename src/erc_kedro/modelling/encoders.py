@@ -160,39 +160,55 @@ class Encoder:
         if self._loaded is None:
             tokenizer, model = load_pretrained(self.name)
             self._loaded = tokenizer, model.to(self._device).eval()
-        if not texts:
-            return
-        tokenizer, model = self._loaded
-        encoded = tokenizer(list(texts), truncation=True, max_length=self._max_tokens)["input_ids"]
-        lengths = [-(-len(ids) // _LENGTH_STEP) * _LENGTH_STEP for ids in encoded]
-        filler = tokenizer("")["input_ids"]
-        batches = [
-            (members[start : start + _ROWS], length)
-            for length in sorted(set(lengths))
-            for members in [[i for i, own in enumerate(lengths) if own == length]]
-            for start in range(0, len(members), _ROWS)
-        ]
+        yield from encoded(*self._loaded, texts, self.poolings, self._max_tokens, self._device)
 
-        def forward(batch: tuple[list[int], int]) -> npt.NDArray[np.float32]:
-            chosen, length = batch
-            rows = [encoded[i] for i in chosen] + [filler] * (_ROWS - len(chosen))
-            return self._forward(model, rows, length, tokenizer.pad_token_id)[: len(chosen)]
 
-        with side_by_side(usable_cores() if self._device.type == "cpu" else 1) as pool:
-            for (chosen, _), features in zip(batches, pool.map(forward, batches), strict=True):
-                yield chosen, features
+def encoded(
+    tokenizer: Any,
+    model: Any,
+    texts: Sequence[str],
+    poolings: Sequence[Pooling],
+    max_tokens: int,
+    device: torch.device,
+) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
+    """Yield features by an encoder at hand, as `Encoder.encode` does.
+
+    Args:
+        tokenizer: Of the encoder.
+        model: The encoder, on the device, in evaluation mode.
+        texts: To encode.
+        poolings: The parts of the features.
+        max_tokens: Longer texts are cut off.
+        device: Where to compute.
+    """
+    if not texts:
+        return
+    ids_of = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
+    lengths = [-(-len(ids) // _LENGTH_STEP) * _LENGTH_STEP for ids in ids_of]
+    filler = tokenizer("")["input_ids"]
+    batches = [
+        (members[start : start + _ROWS], length)
+        for length in sorted(set(lengths))
+        for members in [[i for i, own in enumerate(lengths) if own == length]]
+        for start in range(0, len(members), _ROWS)
+    ]
 
     @torch.inference_mode()
-    def _forward(
-        self, model: Any, rows: list[list[int]], length: int, pad: int
-    ) -> npt.NDArray[np.float32]:
-        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=self._device)
+    def forward(batch: tuple[list[int], int]) -> npt.NDArray[np.float32]:
+        chosen, length = batch
+        rows = [ids_of[i] for i in chosen] + [filler] * (_ROWS - len(chosen))
+        pad = tokenizer.pad_token_id
+        ids = torch.tensor([row + [pad] * (length - len(row)) for row in rows], device=device)
         mask = torch.tensor(
-            [[1] * len(row) + [0] * (length - len(row)) for row in rows], device=self._device
+            [[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device
         )
         layers = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        parts = [_pool(layers[pooling.layer], mask, pooling.how) for pooling in self.poolings]
-        return torch.cat(parts, dim=-1).float().cpu().numpy()
+        parts = [_pool(layers[pooling.layer], mask, pooling.how) for pooling in poolings]
+        return torch.cat(parts, dim=-1).float().cpu().numpy()[: len(chosen)]
+
+    with side_by_side(usable_cores() if device.type == "cpu" else 1) as pool:
+        for (chosen, _), features in zip(batches, pool.map(forward, batches), strict=True):
+            yield chosen, features
 
 
 def _pool(hidden: torch.Tensor, mask: torch.Tensor, how: str) -> torch.Tensor:

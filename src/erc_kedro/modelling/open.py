@@ -16,7 +16,8 @@ from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device
 from erc_kedro.modelling.features import open_chosen
 from erc_kedro.modelling.finetuned import FineTunedClassifier
-from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.modelling.own_encoder import OwnEncoders
+from erc_kedro.modelling.settings import AdaptationSettings, ClassifierSettings
 
 _CODE = {
     "contextual": [
@@ -26,6 +27,9 @@ _CODE = {
         "stacked",
         "stacked_head",
         "features",
+        "own_encoder",
+        "adaptation",
+        "encoders",
     ],
     "finetuned": ["finetuned", "encoders"],
 }
@@ -57,8 +61,28 @@ def open_classifier(
             found="encoding.encoder: null",
             remedy="name an encoder, or set training.classifier: finetuned",
         )
-    opened = open_chosen(features)
-    return ContextualClassifier(opened, label_set, settings.contextual, settings.objective, device)
+    opened, own = open_chosen(features), own_encoders(settings, features, label_set)
+    how = settings.contextual, settings.objective, device, own
+    return ContextualClassifier(opened, label_set, *how)
+
+
+def own_encoders(
+    settings: ClassifierSettings, features: Mapping[str, Any], label_set: LabelSet
+) -> OwnEncoders | None:
+    """Return what gives classifiers encoders of their own, if they shall have them.
+
+    Args:
+        settings: As for `open_classifier`.
+        features: As for `open_classifier`; `adaptation` says how encoders are fine-tuned.
+        label_set: The corpus's label set.
+    """
+    if not settings.has_own_encoder:
+        return None
+    given = features["adaptation"]
+    poolings = tuple(Pooling(**own) for own in given["poolings"])
+    how = AdaptationSettings(**{k: v for k, v in given.items() if k != "poolings"})
+    device = choose_device(how.device)
+    return OwnEncoders(str(features["encoder"]), label_set, how, poolings, how.max_tokens, device)
 
 
 def what_training_depends_on(
@@ -80,7 +104,9 @@ def what_training_depends_on(
     kind = settings.classifier
     device = choose_device(settings.device)
     if kind == "contextual":
+        own = own_encoders(settings, features, label_set)
         encoded = {"features": features["fingerprint"]}
+        encoded |= {} if own is None else {"own encoder": own.about()}
     else:
         name = _encoder(settings, features)
         encoder = Encoder(name, [Pooling(-1, "mean")], device=device.type)

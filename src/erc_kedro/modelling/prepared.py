@@ -1,7 +1,7 @@
 """One training of the contextual classifier, ready to begin: alone, or stacked with others."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from erc_kedro.modelling.contextual_head import ContextualHead
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import ContextualSettings
 from erc_kedro.modelling.threads import seeded
+
+ENCODER = "encoder."
+"""What the names of an own encoder's weights begin with in a state."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Prepared:
         dialogues: The rows of each dialogue.
         plan: The numbers of the dialogues of each step.
         seed: Of initial weights, dropout and order.
+        encoder: Weights of the classifier's own encoder, if it has one.
     """
 
     inputs: torch.Tensor
@@ -40,6 +44,7 @@ class Prepared:
     dialogues: list[range]
     plan: list[np.ndarray]
     seed: int
+    encoder: Mapping[str, torch.Tensor] = field(default_factory=dict)
 
     def head(self, settings: ContextualSettings, device: torch.device) -> ContextualHead:
         """Return the network with its initial weights, and a generator of its own for dropout."""
@@ -52,6 +57,7 @@ class Prepared:
     def state(self, weights: Mapping[str, torch.Tensor]) -> State:
         """Return what is kept of a training: weights of the head by name, scale and prior."""
         state = {f"head.{name}": value.cpu() for name, value in weights.items()}
+        state |= {f"{ENCODER}{name}": value for name, value in self.encoder.items()}
         log_prior = self.objective.log_priors[0].cpu()
         return state | {"mean": self.mean, "scale": self.scale, "log_prior": log_prior}
 

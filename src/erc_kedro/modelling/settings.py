@@ -37,6 +37,9 @@ class ContextualSettings(ParameterGroup):
     """The contextual classifier on frozen features.
 
     Attributes:
+        own_encoder: Whether every classifier first fine-tunes an encoder of its own on the real
+            utterances that it learns from, as `adaptation` says; what that makes of a text stands
+            beside the features.
         steps: Optimiser steps, the same in every arm, for 10,000 real utterances.
         step_scaling: For n real utterances, steps are multiplied by n / 10,000 to this power.
         batch_dialogues: Real dialogues in a batch. What an arm adds comes on top: all arms pass
@@ -53,6 +56,7 @@ class ContextualSettings(ParameterGroup):
         clip_norm: Largest gradient norm.
     """
 
+    own_encoder: bool = False
     steps: PositiveInt
     step_scaling: Annotated[float, Field(ge=0, le=1)]
     batch_dialogues: PositiveInt
@@ -102,7 +106,7 @@ class FineTunedSettings(ParameterGroup):
 
 
 class AdaptationSettings(ParameterGroup):
-    """How an encoder is fine-tuned on the synthetic dialogues before it encodes.
+    """How an encoder is fine-tuned on labelled utterances before it encodes.
 
     Attributes:
         epochs: Passes over the utterances.
@@ -151,3 +155,13 @@ class ClassifierSettings(ParameterGroup):
     objective: ObjectiveSettings
     contextual: ContextualSettings
     finetuned: FineTunedSettings
+
+    @property
+    def has_own_encoder(self) -> bool:
+        """Whether every classifier has an encoder of its own beside the features."""
+        return self.classifier == "contextual" and self.contextual.own_encoder
+
+    def without_own_encoder(self) -> "ClassifierSettings":
+        """Return the same settings for a classifier that judges data, and is quickly trained."""
+        plain = self.contextual.model_copy(update={"own_encoder": False})
+        return self.model_copy(update={"contextual": plain})

@@ -165,7 +165,7 @@ class Judge:
             Columns dialogue_id, turn, those of `weighing.VERDICTS` if it asks a verifier, and those
             of `weighing.NEEDS` that it needs.
         """
-        synthetic = self._asked_about(recipe)
+        synthetic, settings = self._asked_about(recipe), settings.without_own_encoder()
         found = synthetic[list(KEYS)]
         if recipe.asks_verifier:
             self.hear(recipe, settings, [(real, seed)])
@@ -184,6 +184,7 @@ class Judge:
         work: Sequence[tuple[pd.DataFrame, int]],
     ) -> None:
         """Train the verifiers of real dialogues and seeds together, as far as none is kept."""
+        settings = settings.without_own_encoder()
         keys = [(settings, recipe.strategy, id(real), seed) for real, seed in work]
         missing = {k: own for k, own in zip(keys, work, strict=True) if k not in self._kept}
         if not missing:
@@ -226,6 +227,7 @@ class Judge:
             self._kept.clear()
         if not recipe.asks_expectation:
             return None
+        settings = settings.without_own_encoder()
         key = settings, recipe.strategy
         if key not in self._kept:
             checker, synthetic = self.open(checker_settings(settings)), self._asked_about(recipe)

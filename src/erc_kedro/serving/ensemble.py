@@ -11,6 +11,7 @@ from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device, load_pretrained
 from erc_kedro.modelling.features import Features, text_key
 from erc_kedro.modelling.finetuned import FineTunedClassifier
+from erc_kedro.modelling.open import own_encoders
 from erc_kedro.serving.settings import ServedEncoder, ServedSettings
 
 
@@ -31,6 +32,11 @@ class Ensemble:
         self._device = choose_device("auto")
         self._label_set = LabelSet(settings.corpus, settings.emotions)
         self._encoders: list[Encoder] = []
+        self._own = None
+        if settings.adaptation is not None:
+            how = settings.adaptation | {"device": self._device.type}
+            about = {"encoder": settings.encoder.name, "adaptation": how}
+            self._own = own_encoders(settings.training, about, self._label_set)
         needed = [own for own in (settings.encoder, settings.adapted) if own is not None]
         if settings.training.classifier == "finetuned":
             kind, begun = settings.training, needed[-1].name
@@ -69,9 +75,8 @@ class Ensemble:
         if not self._encoders:
             return self._finetuned
         features = _features(self._encoders, texts)
-        return ContextualClassifier(
-            features, self._label_set, settings.contextual, settings.objective, self._device
-        )
+        how = settings.contextual, settings.objective, self._device, self._own
+        return ContextualClassifier(features, self._label_set, *how)
 
 
 def _features(encoders: Sequence[Encoder], texts: pd.Series) -> Features:

@@ -88,6 +88,7 @@ def log_classifier(
         training=training,
         encoder=_encoder(training, features),
         adapted=_adapted(features),
+        adaptation=features["adaptation"] if training.has_own_encoder else None,
     )
     tags = {name: str(getattr(settings, name)) for name in ("corpus", "corpus_source", "arm")}
     client = MlflowClient()

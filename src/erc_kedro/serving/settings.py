@@ -1,7 +1,7 @@
 """What a logged model says about itself: all that is needed to predict, but the weights."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.parameters import ParameterGroup
@@ -71,6 +71,7 @@ class ServedSettings(ParameterGroup):
         training: Which classifier, and its settings.
         encoder: The encoder it needs.
         adapted: The adapted encoder that lies in the model, if it needs one too.
+        adaptation: How classifiers fine-tuned encoders of their own, if they did.
     """
 
     corpus: str
@@ -82,6 +83,7 @@ class ServedSettings(ParameterGroup):
     training: ClassifierSettings
     encoder: ServedEncoder
     adapted: ServedEncoder | None = None
+    adaptation: dict[str, Any] | None = None
 
     def inside(self, folder: str) -> "ServedSettings":
         """Return these settings with the adapted encoder where the model has it."""

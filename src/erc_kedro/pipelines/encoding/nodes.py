@@ -135,9 +135,11 @@ def encode(
     Returns:
         Where the features lie, and how they were made: path, width, encoder, fingerprint,
         poolings, max_tokens; path is None without an encoder. The same of the adapted encoder
-        under `adapted`; None if there is none.
+        under `adapted`; None if there is none. And under `adaptation` how classifiers fine-tune
+        encoders of their own.
     """
     found = _encoded(texts["text"], feature_store, encoding)
+    found |= {"adaptation": adaptation.model_dump()}
     if adapted_encoder["encoder"] is None:
         return found | {"adapted": None}
     read = encoding.encoder is not None  # else the classifier reads the texts itself

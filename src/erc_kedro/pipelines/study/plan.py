@@ -19,9 +19,10 @@ from erc_kedro.pipelines.study.parameters import AMOUNT, StudyParameters, Treatm
 KEYS = ["dialogue_id", "turn"]
 """What tells the rows of test apart."""
 
-_NO_PRIOR = {"objective.prior_correction": False}
+_OF_IMBALANCE = {"objective.prior_correction": False, "contextual.own_encoder": False}
 """What is added in the imbalance part holds one emotion: a label prior of its own would say it all,
-and nothing would be learnt from it. So that part goes without prior correction."""
+and nothing would be learnt from it. So that part goes without prior correction; and without own
+encoders, which would have to be fine-tuned anew for every count."""
 
 
 def plan(
@@ -161,7 +162,7 @@ def _imbalance(
                     "imbalance",
                     name,
                     own.real_fraction,
-                    Treatment(augmented, _NO_PRIOR, imbalance=case),
+                    Treatment(augmented, _OF_IMBALANCE, imbalance=case),
                     seeds,
                     against=() if name == none else (none,),
                     emotion=emotion,

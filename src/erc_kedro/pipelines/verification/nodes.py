@@ -39,7 +39,7 @@ def verify(
         real_train: The real dialogues of every seed.
         features: Of the texts of both.
         corpus_card: Of the corpus.
-        training: The classifier's settings, the verifier's too.
+        training: The classifier's settings, the verifier's too, but for an own encoder.
         verifier_store: Keeps the verifiers.
         diversity_store: Keeps the models of the synthetic dialogues.
         error_store: Keeps the models of all folds but one of each seed's real dialogues.
@@ -53,7 +53,7 @@ def verify(
     if not asking:
         return no_verdicts()
     real, label_set = real_train.drop(columns="real_fraction"), label_set_of(corpus_card)
-    about = real, synthetic_dialogues, features, label_set, training
+    about = real, synthetic_dialogues, features, label_set, training.without_own_encoder()
     asked = _of_strategies(synthetic_dialogues, asking)[list(KEYS)]
     found = pd.concat([asked.assign(seed=seed) for seed, _ in by_seed(real)], ignore_index=True)
     by = ["seed", *KEYS]
