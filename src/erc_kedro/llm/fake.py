@@ -11,7 +11,7 @@ from erc_kedro.core.prompts import Completion, Request
 from erc_kedro.core.specs import DialogueSpec
 from erc_kedro.llm.protocol import HoldsNothing
 
-_TURN = re.compile(r"^(\d+)\.(?: speaker ([A-Z]),)? (\w+)$", flags=re.MULTILINE)
+_TURN = re.compile(r"^(\d+)\.(?: speaker ([A-Z]),)? (\w+)(?:: about .*)?$", flags=re.MULTILINE)
 _SPEAKERS = re.compile(r"exactly (\d+) speaker")
 _SYLLABLES = ("ba", "ko", "mi", "ru", "te", "sho", "la", "vin", "do", "pe", "gra", "ul")
 
