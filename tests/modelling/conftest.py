@@ -10,7 +10,8 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 WORDS = [f"w{i}" for i in range(60)]
 ADAPTATION = {
-    "epochs": 1, "batch_utterances": 16, "learning_rate": 1e-2, "head_learning_rate": 1e-2,
+    "epochs": 1, "most_steps": 1000, "batch_utterances": 16,
+    "learning_rate": 1e-2, "head_learning_rate": 1e-2,
     "weight_decay": 0.01, "warmup": 0.1, "frozen_layers": 0, "class_weight_power": 0.25,
     "clip_norm": 1.0, "max_tokens": 32, "precision": "float32", "device": "cpu", "seed": 0,
 }  # fmt: skip

@@ -87,6 +87,16 @@ def test_the_loss_falls(tiny_bert: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert np.mean(losses[-n:]) < 0.6 * np.mean(losses[:n])
 
 
+def test_many_utterances_are_passed_over_less_often(tiny_bert: Path) -> None:
+    told: list[int] = []
+    how = AdaptationSettings(**ADAPTATION | {"epochs": 3, "most_steps": 12})
+    adapt(str(tiny_bert), TRAIN, LABELS, how, torch.device("cpu"), watch=told.append)
+    assert told == [0] * 12  # of 30
+    told.clear()
+    adapt(str(tiny_bert), TRAIN[:32], LABELS, how, torch.device("cpu"), watch=told.append)
+    assert told == [0] * 6
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_every_bit_is_the_same_on_one_core_and_two_and_random_states_are_left_alone(
     tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, precision: str

@@ -63,7 +63,7 @@ def adapt(
     wanted = torch.from_numpy(label_set.codes(rows["emotion"])).to(device)
     counts = label_set.counts(rows["emotion"]) + 1.0
     weights = torch.tensor((counts.sum() / counts) ** how.class_weight_power).float().to(device)
-    steps = how.epochs * -(-len(ids) // how.batch_utterances)
+    steps = min(how.epochs * -(-len(ids) // how.batch_utterances), how.most_steps)
     one_pass = of_utterances([len(own) for own in ids], how.batch_utterances, how.seed)
     batches = batches_of([Part(np.arange(len(ids)), steps)], one_pass)
 

@@ -110,6 +110,7 @@ class AdaptationSettings(ParameterGroup):
 
     Attributes:
         epochs: Passes over the utterances.
+        most_steps: Optimiser steps at most: many utterances are passed over less often.
         batch_utterances: Utterances in a batch.
         learning_rate: Peak of the encoder's linear schedule with warm-up.
         head_learning_rate: The same of the classification layer, which is dropped afterwards.
@@ -125,6 +126,7 @@ class AdaptationSettings(ParameterGroup):
     """
 
     epochs: PositiveInt
+    most_steps: PositiveInt
     batch_utterances: PositiveInt
     learning_rate: PositiveFloat
     head_learning_rate: PositiveFloat
