@@ -32,6 +32,7 @@ from erc_kedro.llm.fake import FakeLanguageModel
 from erc_kedro.llm.protocol import LanguageModel
 from erc_kedro.llm.store import CompletionStore
 from erc_kedro.llm.stored import StoredLanguageModel
+from tests.conftest import ROOT
 from tests.llm.batch_runner import run_all
 from tests.llm.fault_server import FaultServer
 from tests.llm.tiny_llama import tiny_llama
@@ -219,7 +220,7 @@ class TestEveryBackEnd:
 
 SIZES = {
     "meld": {"balanced": 1760, "faithful": 520},
-    "emorynlp": {"balanced": 160, "faithful": 160},
+    "emorynlp": {"balanced": 560, "faithful": 160},
     "iemocap": {"balanced": 160, "faithful": 160},
 }
 
@@ -248,6 +249,15 @@ class TestEveryShippedBank:
         )
         assert len(verdicts) == sum(SIZES[corpus].values())
         assert {spec_id: found for spec_id, found in verdicts.items() if found} == {}
+
+    def test_every_spec_is_written_as_the_project_writes_it(self, corpus: str) -> None:
+        for path in (ROOT / "src/erc_kedro/bank" / corpus).glob("*.jsonl"):
+            for line in path.read_text("utf-8").splitlines():
+                kept = json.loads(line)["spec"]
+                own = DialogueSpec.from_dict(kept).to_dict()
+                assert {k: v for k, v in own.items() if v is not None} == {
+                    k: v for k, v in kept.items() if v is not None
+                }
 
     def test_balanced_is_what_the_card_says(self, corpus: str) -> None:
         stored = open_language_model("bank", {"corpus": corpus}).stored_specs or ()

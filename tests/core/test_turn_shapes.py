@@ -12,6 +12,9 @@ from erc_kedro.core.prompts import load_template, render_request
 from erc_kedro.core.specs import DialogueSpec, plan_specs
 from erc_kedro.core.transitions import TransitionModel, speaker_orders
 from erc_kedro.core.turn_shapes import ENDINGS, TurnShape, TurnShapes
+from erc_kedro.llm.fake import FakeLanguageModel
+from erc_kedro.pipelines.generation.nodes import plan_dialogues
+from erc_kedro.pipelines.generation.parameters import GenerationParameters
 from tests.builders import EMOTIONS, LABELS, make_dialogue, sticky_table
 
 ATTRIBUTES = {n: [f"{n} {i}" for i in range(20)] for n in ("scenario", "relation", "setting")}
@@ -84,6 +87,39 @@ def test_shapes_change_nothing_else_of_a_plan():
 def test_a_spec_keeps_its_shapes_in_a_file():
     [spec, *_] = planned(TurnShapes(sticky_table(100), 60, np.random.default_rng(1)))
     assert DialogueSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_the_plan_of_a_strategy_does_not_depend_on_how_many_another_has():
+    train = sticky_table(100)
+    card = {"corpus": "toy", "emotions": list(EMOTIONS)}
+
+    def plan(balanced, *, turn_shapes=True):
+        generation = GenerationParameters(
+            seed=0, dialogues={"balanced": balanced, "faithful": 20}, min_turns=2, max_turns=10,
+            template="dialogue_v1", speech_register="a play", definitions={}, manner=[],
+            attributes=ATTRIBUTES, turn_shapes=turn_shapes,
+        )  # fmt: skip
+        specs = plan_dialogues(train, card, FakeLanguageModel(), generation, 60)
+        return [spec for spec in specs if spec["strategy"] == "faithful"]
+
+    assert plan(10) == plan(30)
+    assert all(len(spec["shapes"]) == len(spec["emotions"]) for spec in plan(10))
+    assert all(spec.get("shapes") is None for spec in plan(10, turn_shapes=False))
+
+
+@pytest.mark.parametrize(
+    "shape", [["words", "sentences", "ending"], [3, 1], [3.5, 1, "."], [3, 1, ";"], {"words": 3}]
+)
+def test_what_is_no_shape_is_refused(shape):
+    with pytest.raises(ValueError, match=r"no shape of a turn \[words, sentences, ending\]"):
+        TurnShape.from_plain(shape)
+
+
+def test_shapes_for_other_turns_than_there_are_are_refused():
+    [spec, *_] = planned(TurnShapes(sticky_table(100), 60, np.random.default_rng(1)))
+    values = spec.to_dict()
+    with pytest.raises(ValueError, match="as many shapes as emotions"):
+        DialogueSpec.from_dict(values | {"shapes": values["shapes"][:-1]})
 
 
 @pytest.mark.parametrize("template", ["dialogue_v1", "cues_v1"])

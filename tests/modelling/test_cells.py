@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from erc_kedro.core import mixing
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.mixing import Recipe, draw_real, mix
 from erc_kedro.core.study import CellGroup, Imbalance, Treatment
@@ -199,6 +200,27 @@ def test_what_decides_a_cell_makes_it_another(trainer: CellTrainer, tmp_path: Pa
         assert changed(trainer, **other).update(own, store)[1] == 1, other
     assert trainer.update([group(Treatment(ALL), seeds=(0,), judged=True)], store)[1] == 1
     assert trainer.update(own, store)[1] == 0
+
+
+def test_cells_of_one_draw_follow_each_other_whatever_their_settings(
+    trainer: CellTrainer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So classifiers that have an encoder of their own find it while it is at hand."""
+    drawn: list[tuple[float, int]] = []
+    draw = mixing.draw_real
+
+    def noted(train: pd.DataFrame, fraction: float, seed: int) -> pd.DataFrame:
+        drawn.append((fraction, seed))
+        return draw(train, fraction, seed)
+
+    monkeypatch.setattr(mixing, "draw_real", noted)
+    of_each = [
+        group(Treatment(Recipe(), {"objective.class_weight_power": power}), (0, 1), fraction=share)
+        for share in (0.5, 0.25)
+        for power in (0.25, 0.5)
+    ]
+    trainer.update(of_each, CellStore(tmp_path))
+    assert drawn == [(0.25, 0)] * 2 + [(0.25, 1)] * 2 + [(0.5, 0)] * 2 + [(0.5, 1)] * 2
 
 
 def test_an_error_ends_the_study_and_keeps_what_is_done(

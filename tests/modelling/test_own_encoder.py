@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import torch
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.recipe import Recipe
 from erc_kedro.modelling import own_encoder
+from erc_kedro.modelling.classifier import Training
 from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.encoders import Encoder, Pooling
 from erc_kedro.modelling.features import FeatureStore
@@ -180,8 +182,27 @@ def test_how_it_is_fine_tuned_counts_where_there_is_one(features: dict[str, Any]
 
     assert depends_on(features, own=True) != depends_on(other, own=True)
     assert depends_on(features, own=False) == depends_on(other, own=False)
-    elsewhere = features | {"adaptation": HOW | {"device": "auto"}}
-    assert depends_on(features, own=True) == depends_on(elsewhere, own=True)
+    if not torch.cuda.is_available():
+        elsewhere = features | {"adaptation": HOW | {"device": "auto"}}
+        assert depends_on(features, own=True) == depends_on(elsewhere, own=True)
+
+
+def test_features_of_a_layer_that_is_not_there_are_refused_before_training(
+    features: dict[str, Any],
+) -> None:
+    deep = features | {"adaptation": HOW | {"poolings": [{"layer": 7, "how": "mean"}]}}
+    with pytest.raises(UserError, match="no such layer"):
+        opened(deep)
+
+
+def test_those_with_and_without_one_are_trained_in_one_call(features: dict[str, Any]) -> None:
+    classifier = opened(features)
+    work = [Training(rows, TRAIN, seed) for seed, rows in enumerate((TRAIN, SYNTHETIC, TRAIN))]
+    alone = [classifier.fit(*own[:2], seed=own.seed) for own in work]
+    classifier.together = 3  # as on a GPU
+    for (state, _), (together, _) in zip(alone, classifier.fit_many(work), strict=True):
+        assert state.keys() == together.keys()
+        assert all(torch.allclose(state[k], together[k], atol=1e-4) for k in state)
 
 
 def test_a_verifier_has_none(features: dict[str, Any]) -> None:

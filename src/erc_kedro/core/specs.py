@@ -48,7 +48,9 @@ class DialogueSpec:
         if known.get("speaker_order") is not None:
             known["speaker_order"] = tuple(known["speaker_order"])
         if known.get("shapes") is not None:
-            known["shapes"] = tuple(TurnShape(*shape) for shape in known["shapes"])
+            known["shapes"] = tuple(map(TurnShape.from_plain, known["shapes"]))
+            if len(known["shapes"]) != len(known["emotions"]):
+                raise ValueError("as many shapes as emotions are wanted")
         return cls(**known)
 
     def to_dict(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -30,6 +30,18 @@ class TurnShape(NamedTuple):
     words: int
     sentences: int
     ending: str
+
+    @classmethod
+    def from_plain(cls, values: Sequence[Any]) -> "TurnShape":
+        """Return the shape that JSON made a list of.
+
+        Raises:
+            ValueError: If it is none.
+        """
+        match values:
+            case [int(words), int(sentences), str(ending)] if ending in ENDINGS:
+                return cls(words, sentences, ending)
+        raise ValueError(f"no shape of a turn [words, sentences, ending]: {values!r}")
 
     @classmethod
     def of(cls, text: str) -> "TurnShape":

@@ -1,8 +1,8 @@
-"""The encoder adapted: fine-tuned on the synthetic dialogues before it encodes anything.
+"""The encoder adapted: fine-tuned on labelled utterances before it encodes anything.
 
-Supplementary training on labelled data of a related kind before the target's own (Phang et al.,
-2018, "Sentence Encoders on STILTs", section 2). The related data are the synthetic dialogues: there
-can be many of them, and no real label is spent.
+On the synthetic dialogues that is supplementary training on labelled data of a related kind before
+the target's own (Phang et al., 2018, "Sentence Encoders on STILTs", section 2): there can be many
+of them, and no real label is spent. On real ones it is a classifier's own encoder.
 """
 
 import re
@@ -141,6 +141,6 @@ def _learnt(model: Any, frozen_layers: int) -> list[nn.Parameter]:
             where="adaptation.frozen_layers",
             expected=f"fewer than its {model.config.num_hidden_layers} layers",
             found=str(frozen_layers),
-            remedy="lower it, or set adapted: false in the recipe",
+            remedy="lower it, or ask for no such encoder (adapted, own_encoder: false)",
         )
     return kept

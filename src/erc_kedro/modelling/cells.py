@@ -124,6 +124,11 @@ class CellTrainer:
         classifiers = {kind: self._open(*kind) for kind in alike}
         workers = self.threads or min(own.workers for own in classifiers.values())
         stopped = Event()
+
+        def draw(name: str) -> tuple[float, int, int]:
+            cell = cells[name]
+            return cell.fraction, -1 if cell.fold is None else cell.fold, cell.seed
+
         with counting("study", len(cells), "cells") as advance, side_by_side(workers) as pool:
 
             def go_on(_: int) -> None:
@@ -139,9 +144,9 @@ class CellTrainer:
             work = [
                 (group, classifiers[kind])
                 for kind, names in alike.items()
-                for group in in_groups(names, classifiers[kind].together)
+                for group in in_groups(sorted(names, key=draw), classifiers[kind].together)
             ]
-            work.sort(key=lambda own: _draw(cells[own[0][0]]))  # those of one draw share an encoder
+            work.sort(key=lambda own: draw(own[0][0]))  # those of one draw share an encoder
             under_way = [pool.submit(run, *own) for own in work]
             try:
                 for done in as_completed(under_way):
@@ -229,10 +234,6 @@ class CellTrainer:
 def rest_of(train: pd.DataFrame, drawn: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of train whose dialogue was not drawn, in their order."""
     return train[~train["dialogue_id"].isin(set(drawn["dialogue_id"]))].reset_index(drop=True)
-
-
-def _draw(cell: Cell) -> tuple[float, int, int]:
-    return cell.fraction, -1 if cell.fold is None else cell.fold, cell.seed
 
 
 def _predicted(classifier: Classifier, state: Any, rows: pd.DataFrame) -> np.ndarray:

@@ -132,7 +132,14 @@ class ContextualClassifier(Classifier):
         prepare = partial(self._prepare, advance=advance)
         with side_by_side(usable_cores()) as pool:
             members = list(pool.map(prepare, *zip(*work, strict=True)))
-        return fit_stacked(members, self._settings, self._device, advance)
+        widths = [own.inputs.shape[1] for own in members]  # who learns nothing real has no encoder
+        found: dict[int, tuple[State, History]] = {}
+        for width in dict.fromkeys(widths):
+            chosen = [i for i, own in enumerate(widths) if own == width]
+            like = [members[i] for i in chosen]
+            fitted = fit_stacked(like, self._settings, self._device, advance)
+            found |= dict(zip(chosen, fitted, strict=True))
+        return [found[i] for i in range(len(members))]
 
     def _prepare(
         self, training_set: pd.DataFrame, real: pd.DataFrame, seed: int, advance: Advance

@@ -110,7 +110,7 @@ def check_layers(encoder: str, layers: Iterable[int]) -> None:
             where="adaptation.poolings",
             expected=f"layers {-n - 1} to {n} of {encoder}",
             found=", ".join(map(str, wrong)),
-            remedy="correct adaptation.poolings, or set adapted: false in the recipe",
+            remedy="correct it, or ask for no such encoder (adapted, own_encoder: false)",
         )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,9 @@ from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum, resolv
 from erc_kedro.modelling.threads import side_by_side, usable_cores
 
 _ROWS = 32
+_ONE_AT_A_TIME = Lock()
+"""While it loads, transformers changes torch for the whole process."""
+
 _LENGTH_STEP = 8
 
 
@@ -68,7 +72,7 @@ def load_pretrained(name: str) -> tuple[Any, Any]:
         UserError: If it cannot be loaded.
     """
     place = resolve_encoder(name)
-    with _loading(name):
+    with _ONE_AT_A_TIME, _loading(name):
         tokenizer = AutoTokenizer.from_pretrained(place)
         model = AutoModel.from_pretrained(place, dtype=torch.float32)
     return tokenizer, model

@@ -13,6 +13,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.contextual import ContextualClassifier
+from erc_kedro.modelling.encoder_store import check_layers
 from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device
 from erc_kedro.modelling.features import open_chosen
 from erc_kedro.modelling.finetuned import FineTunedClassifier
@@ -27,12 +28,10 @@ _CODE = {
         "stacked",
         "stacked_head",
         "features",
-        "own_encoder",
-        "adaptation",
-        "encoders",
     ],
     "finetuned": ["finetuned", "encoders"],
 }
+_CODE_OF_OWN_ENCODERS = ["own_encoder", "adaptation", "encoders"]
 """The modules of this room that each kind's training runs through, besides the common ones."""
 
 
@@ -75,14 +74,18 @@ def own_encoders(
         settings: As for `open_classifier`.
         features: As for `open_classifier`; `adaptation` says how encoders are fine-tuned.
         label_set: The corpus's label set.
+
+    Raises:
+        UserError: If the encoder lacks a layer that its features are read from.
     """
     if not settings.has_own_encoder:
         return None
     given = features["adaptation"]
     poolings = tuple(Pooling(**own) for own in given["poolings"])
     how = AdaptationSettings(**{k: v for k, v in given.items() if k != "poolings"})
+    check_layers(str(features["encoder"]), [own.layer for own in poolings])
     device = choose_device(how.device)
-    return OwnEncoders(str(features["encoder"]), label_set, how, poolings, how.max_tokens, device)
+    return OwnEncoders(str(features["encoder"]), label_set, how, poolings, device)
 
 
 def what_training_depends_on(
@@ -103,10 +106,12 @@ def what_training_depends_on(
     """
     kind = settings.classifier
     device = choose_device(settings.device)
+    modules = ["batches", "classifier", "objective", "threads", *_CODE[kind]]
     if kind == "contextual":
-        own = own_encoders(settings, features, label_set)
         encoded = {"features": features["fingerprint"]}
-        encoded |= {} if own is None else {"own encoder": own.about()}
+        if (own := own_encoders(settings, features, label_set)) is not None:
+            encoded["own encoder"] = own.about
+            modules += _CODE_OF_OWN_ENCODERS
     else:
         name = _encoder(settings, features)
         encoder = Encoder(name, [Pooling(-1, "mean")], device=device.type)
@@ -122,7 +127,7 @@ def what_training_depends_on(
         "software": {
             "torch": torch.__version__,
             "transformers": transformers.__version__ if kind == "finetuned" else None,
-            "code": _code_digest("batches", "classifier", "objective", "threads", *_CODE[kind]),
+            "code": _code_digest(*modules),
         },
     }
 

@@ -1,16 +1,17 @@
 """A classifier's own encoder: fine-tuned on the real utterances that this classifier learns from.
 
 To fine-tune an encoder on single utterances, and to train a model of the context on its features,
-is the usual way of ERC (Ghosal et al., 2020, "COSMIC", section 3.1). It knows the utterances that
-it was fine-tuned on better than others, so what it says stands beside what the encoder as it is
-says, and does not take its place.
+is the usual way of ERC (Ghosal et al., 2020, "COSMIC", context independent features). It knows the
+utterances that it was fine-tuned on better than others, so what it says stands beside what the
+encoder as it is says, and does not take its place.
 """
 
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from threading import RLock
+from functools import cached_property
+from threading import Lock
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -32,7 +33,7 @@ _DIGEST = "digest"
 T = TypeVar("T")
 
 _MOST_KEPT = 6
-"""Encoders at hand in a process: those of five folds, and one more. Each takes some 100 MB."""
+"""Encoders at hand in a process: those of five folds, and one more. Each takes some 200 MB."""
 
 _MOST_TEXTS = 50_000
 """Texts whose features are kept for each: a server sees ever new ones."""
@@ -43,7 +44,7 @@ class _Kept(Generic[T]):
 
     def __init__(self) -> None:
         self._found: OrderedDict[str, T] = OrderedDict()
-        self._lock = RLock()
+        self._lock = Lock()
 
     def get(self, key: str, make: Callable[[], T]) -> T:
         with self._lock:
@@ -68,7 +69,6 @@ class OwnEncoders:
         label_set: Of the corpus.
         how: They are fine-tuned.
         poolings: The parts of their features.
-        max_tokens: Longer texts are cut off.
         device: Where to compute.
     """
 
@@ -76,16 +76,15 @@ class OwnEncoders:
     label_set: LabelSet
     how: AdaptationSettings
     poolings: tuple[Pooling, ...]
-    max_tokens: int
     device: torch.device
 
+    @cached_property
     def about(self) -> dict[str, Any]:
-        """Return what decides weights and features, beside the utterances, as plain values."""
+        """What decides weights and features, beside the utterances, as plain values."""
         return {
             "encoder": encoder_checksum(self.encoder),
-            "how": self.how.model_dump(exclude={"device"}),
+            "how": self.how.model_dump(exclude={"device"}) | {"device": self.device.type},
             "poolings": [asdict(own) for own in self.poolings],
-            "max_tokens": self.max_tokens,
         }
 
     def adapted(self, rows: pd.DataFrame, advance: Advance = unseen) -> Weights:
@@ -108,12 +107,12 @@ class OwnEncoders:
             return weights | {_DIGEST: _digest_of(weights)}
 
         learnt = [rows["text"].tolist(), rows["emotion"].tolist()]
-        about = self.about() | {"label set": asdict(self.label_set), "device": str(self.device)}
-        return _ADAPTED.get(digest([about, learnt]), make)
+        key = digest([self.about, asdict(self.label_set), learnt])
+        return _ADAPTED.get(key, make)
 
     def features(self, weights: Mapping[str, torch.Tensor], texts: Sequence[str]) -> Matrix:
         """Return what an encoder makes of texts, float32 of shape (texts, width)."""
-        key = digest([self.about(), str(self.device), weights[_DIGEST].tolist()])
+        key = digest([self.about, str(self.device), weights[_DIGEST].tolist()])
         return _SAID.get(key, lambda: _Said(self, dict(weights))).of(texts)
 
 
@@ -121,27 +120,22 @@ class _Said:
     """What one encoder made of texts so far."""
 
     def __init__(self, encoders: OwnEncoders, weights: Weights) -> None:
-        self._encoders, self._weights = encoders, weights
+        self._tokenizer, model = load_pretrained(encoders.encoder)
+        model.load_state_dict({k: v for k, v in weights.items() if k != _DIGEST})
+        self._model = model.to(encoders.device).eval()
+        self._how = encoders.poolings, encoders.how.max_tokens, encoders.device
         self._rows: dict[str, Matrix] = {}
-        self._lock = RLock()
+        self._lock = Lock()
 
     def of(self, texts: Sequence[str]) -> Matrix:
         with self._lock:
             if len(self._rows) > _MOST_TEXTS:
                 self._rows.clear()
-            self._encode([t for t in dict.fromkeys(texts) if text_key(t) not in self._rows])
+            new = [t for t in dict.fromkeys(texts) if text_key(t) not in self._rows]
+            for positions, rows in encoded(self._tokenizer, self._model, new, *self._how):
+                for position, row in zip(positions, rows, strict=True):
+                    self._rows[text_key(new[position])] = row.copy()
             return np.stack([self._rows[text_key(text)] for text in texts])
-
-    def _encode(self, texts: list[str]) -> None:
-        if not texts:
-            return
-        own = self._encoders
-        tokenizer, model = load_pretrained(own.encoder)
-        model.load_state_dict({k: v for k, v in self._weights.items() if k != _DIGEST})
-        how = own.poolings, own.max_tokens, own.device
-        for positions, rows in encoded(tokenizer, model.to(own.device).eval(), texts, *how):
-            for position, row in zip(positions, rows, strict=True):
-                self._rows[text_key(texts[position])] = row.copy()
 
 
 def _digest_of(weights: Mapping[str, torch.Tensor]) -> torch.Tensor:

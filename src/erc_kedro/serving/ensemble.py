@@ -34,7 +34,7 @@ class Ensemble:
         self._encoders: list[Encoder] = []
         self._own = None
         if settings.adaptation is not None:
-            how = settings.adaptation | {"device": self._device.type}
+            how = settings.adaptation.model_dump() | {"device": self._device.type}
             about = {"encoder": settings.encoder.name, "adaptation": how}
             self._own = own_encoders(settings.training, about, self._label_set)
         needed = [own for own in (settings.encoder, settings.adapted) if own is not None]

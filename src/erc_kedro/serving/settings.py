@@ -1,12 +1,12 @@
 """What a logged model says about itself: all that is needed to predict, but the weights."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.parameters import ParameterGroup
 from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum
-from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.modelling.settings import AdaptationSettings, ClassifierSettings
 
 ADAPTED = "adapted_encoder"
 """What a model calls the folder of its adapted encoder."""
@@ -58,6 +58,12 @@ class ServedEncoder(ParameterGroup):
             )
 
 
+class ServedAdaptation(AdaptationSettings):
+    """How classifiers fine-tuned encoders of their own, and what these make of a text."""
+
+    poolings: tuple[ServedPooling, ...]
+
+
 class ServedSettings(ParameterGroup):
     """What a logged model says about itself.
 
@@ -83,7 +89,7 @@ class ServedSettings(ParameterGroup):
     training: ClassifierSettings
     encoder: ServedEncoder
     adapted: ServedEncoder | None = None
-    adaptation: dict[str, Any] | None = None
+    adaptation: ServedAdaptation | None = None
 
     def inside(self, folder: str) -> "ServedSettings":
         """Return these settings with the adapted encoder where the model has it."""

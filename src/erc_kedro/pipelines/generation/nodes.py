@@ -54,10 +54,6 @@ def plan_dialogues(
     label_set = label_set_of(corpus_card)
     train_shares = label_set.shares(train_dialogues["emotion"])
     stored = language_model.stored_specs
-    shapes = None
-    if generation.turn_shapes:
-        rng = np.random.default_rng([generation.seed, *b"shapes"])
-        shapes = TurnShapes(train_dialogues, max_words, rng)
     planned: list[DialogueSpec] = []
     for strategy, n in generation.dialogues.items():
         given = generation.target_shares.get(strategy)
@@ -67,6 +63,10 @@ def plan_dialogues(
             _check_enough(strategy, n, len(own), language_model.name)
             planned += select_specs(own, n, target, label_set, generation.seed)
         elif n:
+            shapes = None
+            if generation.turn_shapes:
+                rng = np.random.default_rng([generation.seed, *f"shapes {strategy}".encode()])
+                shapes = TurnShapes(train_dialogues, max_words, rng)
             planned += plan_specs(
                 TransitionModel.fit(train_dialogues, label_set),
                 speaker_orders(train_dialogues, generation.min_turns, generation.max_turns),
