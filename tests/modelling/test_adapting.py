@@ -76,7 +76,7 @@ class TestNodes:
         store, texts = FeatureStore(tmp_path / "features"), UTTERANCES[["text"]].head(5)
         idle = encode(texts, store, {"encoder": None}, self.encoding(tiny_bert), self.ADAPTATION)
         names = {"path", "width", "encoder", "fingerprint", "poolings", "max_tokens"}
-        assert idle.keys() == names | {"adapted"} and idle["adapted"] is None
+        assert idle.keys() == names | {"adapted", "adaptation"} and idle["adapted"] is None
         own = self.adapted(tmp_path, tiny_bert, augmented=self.ASKING)
         found = encode(texts, store, own, self.encoding(tiny_bert), self.ADAPTATION)
         assert {name: found[name] for name in names} == {name: idle[name] for name in names}
