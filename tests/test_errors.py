@@ -137,7 +137,7 @@ def test_a_ratio_beyond_the_data_fails_the_arm_and_the_run_with_the_largest_one(
 
 def test_more_dialogues_than_the_bank_holds_says_how_many_are_missing(project: Project) -> None:
     with pytest.raises(UserError, match="80 dialogues are missing"):
-        project.run("generate_meld", {"meld": {"generation": {"dialogues": {"balanced": 640}}}})
+        project.run("generate_meld", {"meld": {"generation": {"dialogues": {"balanced": 1840}}}})
 
 
 ONE_REQUEST_EACH = {"requests_per_dialogue": 1}

@@ -87,7 +87,7 @@ def test_mlflow_holds_a_parent_and_one_finished_child_per_arm(
         assert run.data.tags["corpus"] == "meld"
         assert run.data.tags["corpus_source"] == "sample"
         assert run.data.tags["kedro_command"] == "kedro run --pipelines=augment_meld --env=test"
-    assert parent.data.params["meld.augmented.loss_weight"] == "0.1"
+    assert parent.data.params["meld.augmented.loss_weight"] == "0.05"
     assert parent.data.params["meld.training.contextual.steps"] == "12"
     assert parent.data.metrics["gx_success_percent"] == 100
     for child in children:
@@ -117,7 +117,7 @@ def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project,
     assert rare["oversampled"] > rare["real_only"]
     weights = sets["augmented"].groupby("source")["weight"].unique()
     assert weights["real"] == [1.0]
-    assert weights["synthetic"] == [0.1]
+    assert weights["synthetic"] == [0.05]
 
 
 @pytest.mark.usefixtures("untracked")
