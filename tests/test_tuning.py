@@ -138,7 +138,7 @@ def test_the_first_trials_are_ratio_0_and_the_default_recipe(
     assert set(SPACE) < set(trials.columns)
     assert trials["ratio"][0] == 0
     assert trials["ratio_in_effect"][1] == summary["most"]["balanced"]
-    assert trials["loss_weight"][:2].tolist() == [0.1, 0.1]
+    assert trials["loss_weight"][:2].tolist() == [0.05, 0.05]
     assert trials["strategy"][:2].tolist() == ["balanced", "balanced"]
     assert (trials["ratio_in_effect"] <= trials["strategy"].map(summary["most"])).all()
     assert trials[list(HEADLINE)].notna().all(axis=None)
