@@ -236,6 +236,7 @@ def inputs_of(project: Project) -> dict[str, Any]:
         "template": generation.template,
         "speech_register": generation.speech_register,
         "definitions": generation.definitions,
+        "manner": generation.manner,
         "n_demonstrations": generation.demonstrations.n,
         "release": parameters["release"],
     }

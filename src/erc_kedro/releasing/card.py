@@ -120,6 +120,7 @@ def release_stored(
         generation.template,
         generation.speech_register,
         generation.definitions,
+        generation.manner,
         generation.demonstrations.n,
         release,
     )

@@ -109,6 +109,7 @@ def write_release(
     template: str,
     speech_register: str,
     definitions: dict[str, str],
+    manner: list[str],
     n_demonstrations: int,
     release: ReleaseParameters,
 ) -> dict[str, bytes]:
@@ -131,6 +132,7 @@ def write_release(
         template: Name of the prompt template.
         speech_register: As requests name it.
         definitions: As requests give them.
+        manner: As requests say it.
         n_demonstrations: Excerpts in every request, if there were any.
         release: What the card says beyond that.
 
@@ -153,6 +155,7 @@ def write_release(
         definitions=definitions,
         label_set=label_set_of(corpus_card),
         demonstrations=[[_WITHHELD]] * n_withheld,
+        manner=manner,
     )
     metrics = {
         arm: own

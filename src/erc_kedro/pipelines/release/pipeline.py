@@ -45,6 +45,7 @@ def create_pipeline() -> Pipeline:
                     "params:generation.template",
                     "params:generation.speech_register",
                     "params:generation.definitions",
+                    "params:generation.manner",
                     "params:generation.demonstrations.n",
                     "params:release",
                 ],
