@@ -198,7 +198,7 @@ def default_classifier(device: str) -> tuple[Any, pd.DataFrame]:
     """Return the default classifier, and dialogues of MELD's size with random features."""
     from erc_kedro.core.labels import LabelSet
     from erc_kedro.modelling.contextual import ContextualClassifier
-    from erc_kedro.modelling.encoders import choose_device
+    from erc_kedro.modelling.devices import choose_device
     from erc_kedro.modelling.features import Features, text_key
     from erc_kedro.modelling.settings import ClassifierSettings
 

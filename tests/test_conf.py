@@ -60,7 +60,8 @@ def test_the_defaults_are_those_that_the_documentation_names() -> None:
         "extra": "synthetic",
         "strategy": "balanced",
         "ratio": None,
-        "loss_weight": 0.05,
+        "amount": 0.5,
+        "loss_weight": 0.1,
         "adapted": True,
     }
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from erc_kedro.core.tuning import Outcome
-from erc_kedro.modelling import encoders, threads
+from erc_kedro.modelling import devices, threads
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.pipelines.tuning.workplace import ToldInEffect, workplaces
 from tests.modelling.test_recipe_space import STRATEGY, TRAINING, made
@@ -21,7 +21,7 @@ def four_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     def choose(device: str, where: str | None = None) -> torch.device:
         return torch.device("cuda" if device == "auto" else device)
 
-    monkeypatch.setattr(encoders, "choose_device", choose)
+    monkeypatch.setattr(devices, "choose_device", choose)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 

@@ -84,6 +84,18 @@ def test_synthetic_dialogues_are_whole_and_as_many_as_the_ratio_asks(real, pool,
     pd.testing.assert_frame_equal(drawn, draw_synthetic(synthetic, recipe, n_real, seed))
 
 
+@given(LENGTHS, LENGTHS, SHARES.filter(bool), SEEDS)
+def test_an_amount_is_that_share_of_all_beside_any_number_of_real_ones(real, pool, share, seed):
+    synthetic = synthetic_table(pool)
+    recipe = Recipe(extra="synthetic", amount=share)
+    drawn = draw_synthetic(synthetic, recipe, sum(real), seed)
+    assert is_whole(drawn, synthetic)
+    assert abs(len(drawn) - share * len(synthetic)) <= max(pool) / 2 + 1e-6
+    pd.testing.assert_frame_equal(drawn, draw_synthetic(synthetic, recipe, 1, seed))
+    by_ratio = Recipe(extra="synthetic", amount=share, ratio=0.0)
+    assert draw_synthetic(synthetic, by_ratio, sum(real), seed).empty
+
+
 @given(LENGTHS, LENGTHS, st.floats(1.001, 50), SEEDS)
 def test_a_ratio_beyond_the_pool_names_the_largest_that_works(real, pool, factor, seed):
     synthetic, n_real = synthetic_table(pool), sum(real)
@@ -251,7 +263,15 @@ def test_an_empty_synthetic_draw_alone_is_refused():
 
 @pytest.mark.parametrize(
     "values",
-    [{"ratio": -0.1}, {"loss_weight": 0}, {"loss_weight": 1.1}, {"extra": "more"}, {"raito": 1}],
+    [
+        {"ratio": -0.1},
+        {"amount": 0},
+        {"amount": 1.1},
+        {"loss_weight": 0},
+        {"loss_weight": 1.1},
+        {"extra": "more"},
+        {"raito": 1},
+    ],
 )
 def test_a_recipe_refuses_what_it_cannot_mean(values):
     with pytest.raises(ValidationError):

@@ -89,10 +89,12 @@ class TestCells:
         assert two == one[:2]
         assert not any(cell in one for cell in other)
 
-    def test_all_of_the_dialogues_is_the_recipe_without_a_ratio(self) -> None:
-        recipe = Recipe(extra="synthetic")
-        assert Treatment(recipe, amount=1.0).plain() == Treatment(recipe).plain()
-        assert Treatment(recipe, amount=0.5).plain() != Treatment(recipe).plain()
+    def test_all_of_the_dialogues_is_the_recipe_without_an_amount(self) -> None:
+        def plain(**fields: float) -> dict[str, Any]:
+            return Treatment(Recipe(extra="synthetic", **fields)).plain()
+
+        assert plain(amount=1.0) == plain() != plain(amount=0.5)
+        assert plain(ratio=0.3, amount=0.5) == plain(ratio=0.3)  # a ratio wins
 
 
 def counts_of(right: float, seed: int) -> np.ndarray:

@@ -26,7 +26,8 @@ class TestNodes:
     def encoding(self, encoder: Path | None) -> EncodingParameters:
         own = encoder and str(encoder)
         poolings = [{"layer": 1, "how": "mean"}]
-        return EncodingParameters(encoder=own, poolings=poolings, max_tokens=16, device="cpu")
+        own_way = {"poolings": poolings, "max_tokens": 16, "precision": "float32"}
+        return EncodingParameters(encoder=own, device="cpu", **own_way)
 
     def adapted(
         self,
@@ -75,7 +76,7 @@ class TestNodes:
     ) -> None:
         store, texts = FeatureStore(tmp_path / "features"), UTTERANCES[["text"]].head(5)
         idle = encode(texts, store, {"encoder": None}, self.encoding(tiny_bert), self.ADAPTATION)
-        names = {"path", "width", "encoder", "fingerprint", "poolings", "max_tokens"}
+        names = {"path", "width", "encoder", "fingerprint", "poolings", "max_tokens", "precision"}
         assert idle.keys() == names | {"adapted", "adaptation"} and idle["adapted"] is None
         own = self.adapted(tmp_path, tiny_bert, augmented=self.ASKING)
         found = encode(texts, store, own, self.encoding(tiny_bert), self.ADAPTATION)

@@ -60,9 +60,10 @@ def texts(store: CellStore) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in store.folder.glob("*.json")}
 
 
+HALF = ALL.model_copy(update={"amount": 0.5})
 GROUPS = [
-    group(Treatment(ALL, amount=0.5), judged=True),
-    group(Treatment(ALL.model_copy(update={"selection": "errors"}), amount=0.5)),
+    group(Treatment(HALF), judged=True),
+    group(Treatment(HALF.model_copy(update={"selection": "errors"}))),
     group(Treatment(Recipe(), {"objective.prior_correction": False})),
     group(Treatment(ALL, {"objective.prior_correction": False}, imbalance=RARE)),
     group(Treatment(Recipe()), seeds=(5,), folds=3, fraction=1.0),
@@ -131,8 +132,8 @@ def test_a_recipe_may_order_its_dialogues(
 def test_a_part_of_the_dialogues_may_be_chosen_by_need_and_copies_match_it(
     trainer: CellTrainer, tmp_path: Path, by: str
 ) -> None:
-    store, half = CellStore(tmp_path), ALL.model_copy(update={"selection": by})
-    groups = [group(Treatment(own, amount=0.5), seeds=(3,)) for own in (ALL, half)]
+    store, half = CellStore(tmp_path), HALF.model_copy(update={"selection": by})
+    groups = [group(Treatment(own), seeds=(3,)) for own in (HALF, half)]
     entries, n = trainer.update(groups, store)
     assert n == 2
     plain, own = (
@@ -154,12 +155,12 @@ def test_a_choice_by_need_without_features_is_refused_before_anything_is_trained
     trainer: CellTrainer, tmp_path: Path
 ) -> None:
     blind = changed(trainer, features={"path": None, "width": 0})
-    asking = ALL.model_copy(update={"selection": "style"})
-    everything = [group(Treatment(ALL, amount=0.5)), group(Treatment(asking, amount=0.5))]
+    asking = HALF.model_copy(update={"selection": "style"})
     with pytest.raises(UserError, match=r"encoding\.encoder"):
-        blind.update(everything, CellStore(tmp_path))
+        blind.update([group(Treatment(HALF)), group(Treatment(asking))], CellStore(tmp_path))
     assert not texts(CellStore(tmp_path))
-    _, n = blind.update([group(Treatment(asking, amount=1))], CellStore(tmp_path))
+    everything = asking.model_copy(update={"amount": 1.0})
+    _, n = blind.update([group(Treatment(everything))], CellStore(tmp_path))
     assert n == 2  # of all dialogues none has to be chosen
 
 

@@ -13,7 +13,6 @@ from erc_kedro.modelling.encoders import (
     EMBEDDED,
     Encoder,
     Pooling,
-    choose_device,
     load_pretrained,
     resolve_encoder,
 )
@@ -48,11 +47,24 @@ class TestFeatures:
             part = encode_all(encoder, [TEXTS[i] for i in chosen])
             assert part.tobytes() == whole[chosen].tobytes()
 
+    def test_are_bit_equal_whatever_else_is_encoded_in_bfloat16_too(self) -> None:
+        encoder = Encoder(EMBEDDED, [Pooling(4, "mean")], device="cpu", precision="bfloat16")
+        whole = encode_all(encoder, TEXTS)
+        part = encode_all(encoder, TEXTS[::3])
+        assert part.tobytes() == whole[::3].tobytes()
+
+    def test_are_nearly_the_same_in_bfloat16(self, encoder: Encoder, tiny_bert: Path) -> None:
+        reduced = Encoder(str(tiny_bert), POOLINGS, 32, "cpu", "bfloat16")
+        whole, rounded = encode_all(encoder, TEXTS), encode_all(reduced, TEXTS)
+        assert 0 < np.abs(rounded - whole).mean() < 0.02 * whole.std()
+        assert rounded.dtype == np.float32
+
+    @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
     def test_are_bit_equal_in_a_cold_and_a_warm_store(
-        self, tiny_bert: Path, tmp_path: Path
+        self, tiny_bert: Path, tmp_path: Path, precision: str
     ) -> None:
         def fresh() -> Encoder:
-            return Encoder(str(tiny_bert), POOLINGS, max_tokens=32, device="cpu")
+            return Encoder(str(tiny_bert), POOLINGS, 32, "cpu", precision)
 
         cold, _ = FeatureStore(tmp_path / "cold").update(fresh(), TEXTS)
         warm_store = FeatureStore(tmp_path / "warm")
@@ -127,6 +139,16 @@ class TestFingerprint:
         other = Encoder(str(tiny_bert), poolings, max_tokens=max_tokens, device="cpu")
         assert other.fingerprint != encoder.fingerprint
 
+    def test_changes_with_the_precision_in_effect(
+        self, encoder: Encoder, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def made(precision: str, **abilities: bool) -> str:
+            monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
+            return Encoder(str(tiny_bert), POOLINGS, 32, "cpu", precision).fingerprint
+
+        assert made("float32") == made("auto") == made("auto", avx2=True) == encoder.fingerprint
+        assert made("bfloat16") == made("auto", avx512_bf16=True) != encoder.fingerprint
+
     def test_changes_with_the_weights(self, encoder: Encoder, other_bert: Path) -> None:
         other = Encoder(str(other_bert), POOLINGS, max_tokens=32, device="cpu")
         assert other.fingerprint != encoder.fingerprint
@@ -188,14 +210,6 @@ class TestErrors:
     def test_the_outermost_layers_are_there(self, tiny_bert: Path, layer: int) -> None:
         assert Encoder(str(tiny_bert), [Pooling(layer, "mean")], device="cpu").width == 16
 
-    def test_a_device_that_is_not_there_is_a_user_error(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-        with pytest.raises(UserError, match="not there"):
-            choose_device("cuda")
-        assert choose_device("auto") == torch.device("cpu")
-
 
 class TestTheEmbeddedEncoder:
     def test_encodes_with_the_default_poolings(self) -> None:
@@ -223,9 +237,3 @@ def test_weights_that_are_none_are_a_user_error(tiny_bert: Path, tmp_path: Path)
     encoder = Encoder(str(folder), [Pooling(-1, "mean")], 16, "cpu")
     with pytest.raises(UserError, match="cannot be loaded"):
         list(encoder.encode(["w1 w2"]))
-
-
-@pytest.mark.parametrize("device", ["quantum", "cuda:99"])
-def test_a_device_that_is_not_there_is_a_user_error(device: str) -> None:
-    with pytest.raises(UserError, match="device is not there"):
-        choose_device(device)

@@ -138,6 +138,11 @@ def test_the_first_trials_are_ratio_0_and_the_default_recipe() -> None:
     assert training == TRAINING
 
 
+def test_an_amount_is_tried_as_the_ratio_that_it_comes_to() -> None:
+    half = DEFAULT.model_copy(update={"amount": 0.5})
+    assert made(half).first()[1]["ratio"] == 0.2  # 20 of 100
+
+
 def test_a_default_outside_the_space_is_refused() -> None:
     with pytest.raises(UserError, match="default recipe is not in the space"):
         made(loss_weight=number(0.6, 1.0))

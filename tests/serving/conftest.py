@@ -114,7 +114,7 @@ def train_tiny(
     test = words_of(table_of_lengths("test", [4, 1, 6, 3]), seed=1)
     encoding = EncodingParameters(
         encoder=str(bert), poolings=[{"layer": 1, "how": "mean"}, {"layer": -1, "how": "max"}],
-        max_tokens=16, device="cpu",
+        max_tokens=16, device="cpu", precision="auto",
     )  # fmt: skip
     training = TrainingParameters(
         classifier=classifier, device="cpu", objective=OBJECTIVE,

@@ -144,8 +144,8 @@ def draw_synthetic(
 ) -> pd.DataFrame:
     """Return the synthetic dialogues a recipe takes: no dialogue twice.
 
-    The number of utterances is as near to `ratio * n_real` as whole dialogues in the order of the
-    recipe's selection, a random one by default, allow.
+    The number of utterances is as near to `ratio * n_real`, or to the share `amount` of all, as
+    whole dialogues in the order of the recipe's selection, a random one by default, allow.
 
     Raises:
         UserError: If the ratio is beyond what is there (the largest possible one is named), or the
@@ -161,10 +161,10 @@ def draw_synthetic(
             found=", ".join(sorted(synthetic["strategy"].unique())) or "no accepted dialogue",
             remedy="generate some (generation.dialogues), or choose another strategy",
         )
-    if recipe.ratio is None:
+    if recipe.ratio is None and not recipe.draws:
         return pool
-    wanted = recipe.ratio * n_real
-    if wanted > len(pool) + 0.5:
+    wanted = recipe.amount * len(pool) if recipe.ratio is None else recipe.ratio * n_real
+    if recipe.ratio is not None and wanted > len(pool) + 0.5:
         raise UserError(
             "The ratio is beyond the synthetic data at hand.",
             expected=f"a ratio of at most {np.floor(1000 * len(pool) / n_real) / 1000:g}",

@@ -16,7 +16,7 @@ EMOTION_RATIOS = "emotion_ratios"
 
 _ALWAYS = frozenset({"strategy", "ratio", "loss_weight"})
 _ON_REQUEST = frozenset(
-    {"selection", EMOTION_RATIOS, "min_confidence", "weighting", "relabel", "adapted"}
+    {"amount", "selection", EMOTION_RATIOS, "min_confidence", "weighting", "relabel", "adapted"}
 )
 
 
@@ -28,11 +28,12 @@ class Recipe(ParameterGroup):
         extra: What is added: nothing, accepted synthetic dialogues, or repeated real dialogues
             with rare emotions (as many utterances as the augmented arm adds).
         strategy: Which synthetic dialogues; "all" takes every strategy.
-        ratio: Synthetic utterances per labelled real one; null takes every accepted dialogue.
-        selection: Which dialogues, where the ratio asks for fewer than there are: by chance
-            (random); those that cover what real ones of their emotions leave thin (coverage), that
-            are near what a model of the real ones gets wrong (errors), or that look most like real
-            ones (style). Label shares stay near those of all accepted ones.
+        ratio: Synthetic utterances per labelled real one; null leaves it to amount.
+        amount: Share of the accepted dialogues, while ratio is null; 1 takes every one.
+        selection: Which dialogues, where fewer are asked for than there are: by chance (random),
+            those that cover what real ones of their emotions leave thin (coverage), that are near
+            what a model of the real ones gets wrong (errors), or that look most like real ones
+            (style). Label shares stay near those of all accepted ones.
         loss_weight: Weight of a synthetic utterance in the loss; a real one weighs 1.
         emotion_ratios: By emotion, synthetic utterances that are learnt per real one of it; the
             others stay as context. An emotion that is not named, or null, has no limit.
@@ -56,6 +57,7 @@ class Recipe(ParameterGroup):
     extra: Literal["none", "synthetic", "repeated"] = "none"
     strategy: str = "balanced"
     ratio: Ratio | None = None
+    amount: Annotated[float, Field(gt=0, le=1)] = 1.0
     selection: Literal["random", "coverage", "errors", "style"] = "random"
     loss_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     emotion_ratios: dict[str, Ratio | None] = {}
@@ -88,6 +90,11 @@ class Recipe(ParameterGroup):
         return frozenset() if self.extra == "synthetic" else _ALWAYS | _ON_REQUEST
 
     @property
+    def draws(self) -> bool:
+        """Whether it may take fewer dialogues than there are, but some."""
+        return self.amount < 1 if self.ratio is None else self.ratio > 0
+
+    @property
     def asks_adaptation(self) -> bool:
         """Whether it is trained on an adapted encoder; with a ratio of 0 it is real data alone."""
         return self.adapted and self.extra == "synthetic" and self.ratio != 0
@@ -108,10 +115,10 @@ class Recipe(ParameterGroup):
     def needs(self) -> frozenset[str]:
         """The scores of `weighing.NEEDS` that it needs of every synthetic utterance.
 
-        Without a ratio, or with ratio 0, there is nothing to select.
+        Where every dialogue is taken, or none, there is nothing to select.
         """
         own = set[str]()
-        if self.selection != "random" and self.ratio:
+        if self.selection != "random" and self.draws:
             own.add(self.selection)
         if self.weighting == "style":
             own.add(self.weighting)
@@ -130,10 +137,12 @@ class Recipe(ParameterGroup):
     def in_effect(self) -> dict[str, Any]:
         """Return the fields that say something about this recipe, as plain values.
 
-        What is on request is left out while it is off.
+        What is on request is left out while it is off, and an amount beside a ratio.
         """
         fields = _ON_REQUEST | {"schedule"}
         off = {n for n in fields if getattr(self, n) == type(self).model_fields[n].default}
+        if self.ratio is not None:
+            off.add("amount")
         if "schedule" in off:
             off.add("first_share")
         found = self.model_dump(exclude=set(self.idle | off))

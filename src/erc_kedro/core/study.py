@@ -42,13 +42,11 @@ class Treatment:
     Attributes:
         recipe: Of the training sets.
         training: Settings of training that differ, by their path after "training.".
-        amount: Share of the recipe's synthetic dialogues that is used, instead of its ratio.
         imbalance: Takes the recipe's place.
     """
 
     recipe: Recipe
     training: Mapping[str, Any] = field(default_factory=dict)
-    amount: float | None = None
     imbalance: Imbalance | None = None
 
     @property
@@ -60,11 +58,7 @@ class Treatment:
         """Return all that is in effect as plain values: equal treatments give equal ones."""
         if self.imbalance is not None:
             return {"imbalance": asdict(self.imbalance), "training": dict(self.training)}
-        recipe = self.recipe.in_effect()
-        if self.amount is not None:
-            recipe["ratio"] = None
-        amount = None if self.amount == 1 else self.amount
-        return {"recipe": recipe, "amount": amount, "training": dict(self.training)}
+        return {"recipe": self.recipe.in_effect(), "training": dict(self.training)}
 
 
 @dataclass(frozen=True)

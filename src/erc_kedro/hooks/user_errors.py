@@ -110,7 +110,7 @@ def check_devices(pipeline: Pipeline, catalog: CatalogProtocol) -> None:
     for name in sorted(name for name in pipeline.inputs() if name.startswith("params:")):
         device = getattr(catalog.load(name), "device", "auto")
         if device not in {"auto", "cpu"}:
-            from erc_kedro.modelling.encoders import choose_device
+            from erc_kedro.modelling.devices import choose_device
 
             choose_device(device, f"{name.removeprefix('params:')}.device")
 

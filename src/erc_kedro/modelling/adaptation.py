@@ -19,6 +19,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.progress import counting
 from erc_kedro.modelling.batches import Part, batches_of, of_utterances
+from erc_kedro.modelling.devices import computing_in
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.settings import AdaptationSettings
 from erc_kedro.modelling.threads import seeded, side_by_side, usable_cores
@@ -73,10 +74,7 @@ def adapt(
         tokens = torch.tensor([ids[i] + [pad] * (longest - len(ids[i])) for i in part])
         mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in part])
         tokens, mask = tokens.to(device), mask.to(device)
-        reduced = how.precision == "bfloat16"
-        with torch.autocast(  # a cache of weights would be shared with the other part's thread
-            device.type, dtype=torch.bfloat16, enabled=reduced, cache_enabled=False
-        ):
+        with computing_in(how.precision, device):
             hidden = model(input_ids=tokens, attention_mask=mask).last_hidden_state
             kept = mask[..., None].to(hidden.dtype)
             logits = classify((hidden * kept).sum(1) / kept.sum(1))

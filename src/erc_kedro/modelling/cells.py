@@ -113,7 +113,7 @@ class CellTrainer:
     def _run(self, cells: Mapping[str, Cell], store: CellStore) -> None:
         if not cells:
             return
-        if any(self._recipe(cell, 1).needs for cell in cells.values()):
+        if any(cell.treatment.recipe.needs for cell in cells.values()):
             need.open_for_need(self.features)  # is refused before anything is trained
         if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
             own = (self.train, self.folds, self.split_seed, self.label_set)
@@ -191,21 +191,11 @@ class CellTrainer:
         treatment = cell.treatment
         if treatment.imbalance is not None:
             return imbalance.unbalance(real, self.synthetic, treatment.imbalance, cell.seed)
-        how = self._recipe(cell, len(labelled(real)))
+        how = treatment.recipe
         asking = self.reference if how.extra == "repeated" else how  # copies match its size
         verdicts = self._verdicts(cell, asking, real) if asking.asks else None
         own = (self.synthetic, how, self.reference, self.label_set, cell.seed, verdicts)
         return mixing.mix(real, *own), real
-
-    def _recipe(self, cell: Cell, n_real: int) -> Recipe:
-        """Return how a cell is mixed beside so many real utterances: a share becomes a ratio."""
-        how, amount = cell.treatment.recipe, cell.treatment.amount
-        if amount is None or how.extra != "synthetic":
-            return how
-        n = len(self.synthetic)
-        if how.strategy != "all":
-            n = int((self.synthetic["strategy"] == how.strategy).sum())
-        return how.model_copy(update={"ratio": None if amount == 1 else amount * n / n_real})
 
     def _verdicts(self, cell: Cell, how: Recipe, real: pd.DataFrame) -> pd.DataFrame:
         """Return what the recipe asks, by what knows nothing but the cell's real dialogues."""

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _ABOUT = "adaptation.about"
 """No part of what tells encoders apart: the same weights give the same features."""
-_CODE = ("adaptation", "batches", "threads")
+_CODE = ("adaptation", "batches", "devices", "threads")
 """The modules of this room that the training runs through."""
 
 
@@ -55,7 +55,7 @@ class EncoderStore:
             FloatingPointError: If the loss is not a finite number.
         """
         from erc_kedro.modelling import adaptation
-        from erc_kedro.modelling.encoders import choose_device
+        from erc_kedro.modelling.devices import choose_device, choose_precision
 
         rows, device = labelled(dialogues), choose_device(how.device)
         if rows.empty:
@@ -70,7 +70,8 @@ class EncoderStore:
             "encoder": encoder_checksum(encoder),
             "utterances": digest([rows["text"].tolist(), rows["emotion"].tolist()]),
             "label set": asdict(label_set),
-            "settings": _of_training(how) | {"device": device.type},
+            "settings": _of_training(how)
+            | {"device": device.type, "precision": choose_precision(how.precision, device)},
             "torch": version("torch"),
             "transformers": version("transformers"),
             "code": digest_of({name: (here / f"{name}.py").read_bytes() for name in _CODE}),

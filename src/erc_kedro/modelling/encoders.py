@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.modelling.devices import choose_device, choose_precision, computing_in
 from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum, resolve_encoder
 from erc_kedro.modelling.threads import side_by_side, usable_cores
 
@@ -78,27 +79,6 @@ def load_pretrained(name: str) -> tuple[Any, Any]:
     return tokenizer, model
 
 
-def choose_device(device: str, where: str | None = None) -> torch.device:
-    """Return the device that "auto" stands for, or the named one.
-
-    Raises:
-        UserError: If the named device is not there.
-    """
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    names = ["cpu", "cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    there = names if torch.cuda.is_available() else ["cpu"]
-    if device not in there:
-        raise UserError(
-            "The device is not there.",
-            where=where,
-            expected=f"auto, {', '.join(there)}",
-            found=repr(device),
-            remedy="set the device to auto" if where is None else f"--params={where}=auto",
-        )
-    return torch.device(device)
-
-
 class Encoder:
     """A frozen encoder whose pooled hidden layers are a text's features.
 
@@ -111,18 +91,25 @@ class Encoder:
         poolings: The parts of the features, concatenated in this order.
         max_tokens: Longer texts are cut off.
         device: "auto", "cpu" or "cuda".
+        precision: Of the forward pass: "auto", "bfloat16" or "float32".
 
     Raises:
         UserError: If the encoder cannot be loaded or lacks a layer.
     """
 
     def __init__(
-        self, name: str, poolings: Sequence[Pooling], max_tokens: int = 96, device: str = "auto"
+        self,
+        name: str,
+        poolings: Sequence[Pooling],
+        max_tokens: int = 96,
+        device: str = "auto",
+        precision: str = "float32",
     ) -> None:
         self.name = name
         self.poolings = tuple(poolings)
         self._max_tokens = max_tokens
         self._device = choose_device(device)
+        self.precision = choose_precision(precision, self._device)
         place = resolve_encoder(name)
         with _loading(name):
             config = AutoConfig.from_pretrained(place)
@@ -148,6 +135,7 @@ class Encoder:
             "rows": _ROWS,
             "length_step": _LENGTH_STEP,
             "device": self._device.type,
+            "precision": self.precision,
             "torch": torch.__version__.split("+")[0],
             "transformers": transformers.__version__,
             "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
@@ -164,7 +152,9 @@ class Encoder:
         if self._loaded is None:
             tokenizer, model = load_pretrained(self.name)
             self._loaded = tokenizer, model.to(self._device).eval()
-        yield from encoded(*self._loaded, texts, self.poolings, self._max_tokens, self._device)
+        how = self.poolings, self._max_tokens, self._device, self.precision
+        tokenizer, model = self._loaded
+        yield from encoded(tokenizer, model, texts, *how)
 
 
 def encoded(
@@ -174,6 +164,7 @@ def encoded(
     poolings: Sequence[Pooling],
     max_tokens: int,
     device: torch.device,
+    precision: str,
 ) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
     """Yield features by an encoder at hand, as `Encoder.encode` does.
 
@@ -184,6 +175,7 @@ def encoded(
         poolings: The parts of the features.
         max_tokens: Longer texts are cut off.
         device: Where to compute.
+        precision: Of the forward pass: "auto", "bfloat16" or "float32".
     """
     if not texts:
         return
@@ -206,9 +198,13 @@ def encoded(
         mask = torch.tensor(
             [[1] * len(row) + [0] * (length - len(row)) for row in rows], device=device
         )
-        layers = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        parts = [_pool(layers[pooling.layer], mask, pooling.how) for pooling in poolings]
-        return torch.cat(parts, dim=-1).float().cpu().numpy()[: len(chosen)]
+        with computing_in(precision, device):
+            found = model(input_ids=ids, attention_mask=mask, output_hidden_states=True)
+        layers = [found.hidden_states[pooling.layer].float() for pooling in poolings]
+        parts = [
+            _pool(own, mask, pooling.how) for own, pooling in zip(layers, poolings, strict=True)
+        ]
+        return torch.cat(parts, dim=-1).cpu().numpy()[: len(chosen)]
 
     with side_by_side(usable_cores() if device.type == "cpu" else 1) as pool:
         for (chosen, _), features in zip(batches, pool.map(forward, batches), strict=True):

@@ -19,6 +19,7 @@ from erc_kedro.modelling.classifier import (
     targets,
     unseen,
 )
+from erc_kedro.modelling.devices import computing_in
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
@@ -162,8 +163,7 @@ class FineTunedClassifier(Classifier):
         return {name: value.to(self._device) for name, value in batch.items()}
 
     def _autocast(self) -> Any:
-        enabled = self._settings.precision == "bfloat16"
-        return torch.autocast(self._device.type, dtype=torch.bfloat16, enabled=enabled)
+        return computing_in(self._settings.precision, self._device)
 
 
 def utterances_in_context(table: pd.DataFrame, context_turns: int) -> list[tuple[str, str]]:

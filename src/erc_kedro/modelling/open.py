@@ -13,8 +13,9 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import Classifier
 from erc_kedro.modelling.contextual import ContextualClassifier
+from erc_kedro.modelling.devices import choose_device, choose_precision
 from erc_kedro.modelling.encoder_store import check_layers
-from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device
+from erc_kedro.modelling.encoders import Encoder, Pooling
 from erc_kedro.modelling.features import open_chosen
 from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.own_encoder import OwnEncoders
@@ -29,9 +30,9 @@ _CODE = {
         "stacked_head",
         "features",
     ],
-    "finetuned": ["finetuned", "encoders"],
+    "finetuned": ["finetuned", "encoders", "devices"],
 }
-_CODE_OF_OWN_ENCODERS = ["own_encoder", "adaptation", "encoders"]
+_CODE_OF_OWN_ENCODERS = ["own_encoder", "adaptation", "encoders", "devices"]
 """The modules of this room that each kind's training runs through, besides the common ones."""
 
 
@@ -107,21 +108,23 @@ def what_training_depends_on(
     kind = settings.classifier
     device = choose_device(settings.device)
     modules = ["batches", "classifier", "objective", "threads", *_CODE[kind]]
+    own = getattr(settings, kind).model_dump()
     if kind == "contextual":
         encoded = {"features": features["fingerprint"]}
-        if (own := own_encoders(settings, features, label_set)) is not None:
-            encoded["own encoder"] = own.about
+        if (encoders := own_encoders(settings, features, label_set)) is not None:
+            encoded["own encoder"] = encoders.about
             modules += _CODE_OF_OWN_ENCODERS
     else:
         name = _encoder(settings, features)
         encoder = Encoder(name, [Pooling(-1, "mean")], device=device.type)
         encoded = {"features": None, "encoder": encoder.fingerprint}
+        own["precision"] = choose_precision(own["precision"], device)
     return encoded | {
         "settings": {
             "classifier": kind,
             "device": device.type,
             "objective": settings.objective.model_dump(),
-            kind: getattr(settings, kind).model_dump(),
+            kind: own,
         },
         "label set": asdict(label_set),
         "software": {

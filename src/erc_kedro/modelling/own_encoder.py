@@ -22,6 +22,7 @@ from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling import adaptation
 from erc_kedro.modelling.classifier import Advance, unseen
 from erc_kedro.modelling.classifier_store import digest
+from erc_kedro.modelling.devices import choose_precision
 from erc_kedro.modelling.encoder_files import encoder_checksum
 from erc_kedro.modelling.encoders import Pooling, encoded, load_pretrained
 from erc_kedro.modelling.features import Matrix, text_key
@@ -81,9 +82,10 @@ class OwnEncoders:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What decides weights and features, beside the utterances, as plain values."""
+        precision = choose_precision(self.how.precision, self.device)
         return {
             "encoder": encoder_checksum(self.encoder),
-            "how": self.how.model_dump(exclude={"device"}) | {"device": self.device.type},
+            "how": self.how.model_dump() | {"device": self.device.type, "precision": precision},
             "poolings": [asdict(own) for own in self.poolings],
         }
 
@@ -123,7 +125,8 @@ class _Said:
         self._tokenizer, model = load_pretrained(encoders.encoder)
         model.load_state_dict({k: v for k, v in weights.items() if k != _DIGEST})
         self._model = model.to(encoders.device).eval()
-        self._how = encoders.poolings, encoders.how.max_tokens, encoders.device
+        own = encoders.how
+        self._how = encoders.poolings, own.max_tokens, encoders.device, own.precision
         self._rows: dict[str, Matrix] = {}
         self._lock = Lock()
 

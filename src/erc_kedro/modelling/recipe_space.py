@@ -148,7 +148,8 @@ class RecipeSpace:
         value = getattr(self.reference, name)
         if name == "ratio":
             most = self.most[self.reference.strategy]
-            value = most if value is None else min(value, most)
+            share = floor(_STEP * most * self.reference.amount) / _STEP
+            value = share if value is None else min(value, most)
         return value
 
     def _default_of_emotion(self, name: str) -> float | None:

@@ -7,6 +7,8 @@ from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, Posit
 from erc_kedro.core.parameters import ParameterGroup
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["auto", "bfloat16", "float32"]
+"""Of a forward pass; auto is bfloat16 where the device has instructions of its own for it."""
 
 
 def _odd(value: int) -> int:
@@ -87,7 +89,8 @@ class FineTunedSettings(ParameterGroup):
         warmup: Share of the steps in which the learning rate rises.
         dropout: Before the classification layer.
         clip_norm: Largest gradient norm.
-        precision: Of the forward pass: bfloat16 under autocast, or float32.
+        precision: Of the forward pass: bfloat16 under autocast, float32, or auto: bfloat16 where
+            the device has instructions of its own for it, which is three times as fast.
     """
 
     encoder: str
@@ -102,7 +105,7 @@ class FineTunedSettings(ParameterGroup):
     warmup: Annotated[float, Field(ge=0, le=1)]
     dropout: Probability
     clip_norm: PositiveFloat
-    precision: Literal["bfloat16", "float32"]
+    precision: Precision
 
 
 class AdaptationSettings(ParameterGroup):
@@ -120,7 +123,8 @@ class AdaptationSettings(ParameterGroup):
         class_weight_power: Class weights are (1 / share among the utterances) to this power.
         clip_norm: Largest gradient norm.
         max_tokens: Longer texts are cut off.
-        precision: Of the forward pass: bfloat16 under autocast, or float32.
+        precision: Of the forward pass: bfloat16 under autocast, float32, or auto: bfloat16 where
+            the device has instructions of its own for it, which is three times as fast.
         device: "auto", "cpu" or "cuda".
         seed: Of the order and of the new layer.
     """
@@ -136,7 +140,7 @@ class AdaptationSettings(ParameterGroup):
     class_weight_power: Annotated[float, Field(ge=0, le=1)]
     clip_norm: PositiveFloat
     max_tokens: PositiveInt
-    precision: Literal["bfloat16", "float32"]
+    precision: Precision
     device: str
     seed: NonNegativeInt
 

@@ -8,7 +8,8 @@ import pandas as pd
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import Classifier, State
 from erc_kedro.modelling.contextual import ContextualClassifier
-from erc_kedro.modelling.encoders import Encoder, Pooling, choose_device, load_pretrained
+from erc_kedro.modelling.devices import choose_device
+from erc_kedro.modelling.encoders import Encoder, Pooling, load_pretrained
 from erc_kedro.modelling.features import Features, text_key
 from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.open import own_encoders
@@ -52,7 +53,8 @@ class Ensemble:
 
     def _open(self, wanted: ServedEncoder) -> Encoder:
         poolings = [Pooling(part.layer, part.how) for part in wanted.poolings]
-        encoder = Encoder(wanted.name, poolings, wanted.max_tokens, self._device.type)
+        how = wanted.max_tokens, self._device.type, wanted.precision
+        encoder = Encoder(wanted.name, poolings, *how)
         list(encoder.encode([]))  # loads it, so that the first request need not wait
         return encoder
 

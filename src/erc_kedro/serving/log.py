@@ -143,7 +143,7 @@ def _encoder(training: ClassifierSettings, features: Mapping[str, Any]) -> Serve
     return ServedEncoder(
         name=name,
         checksum=encoder_checksum(name),
-        **{key: features[key] for key in ("fingerprint", "poolings", "max_tokens")},
+        **_how(features),
     )
 
 
@@ -152,9 +152,15 @@ def _adapted(features: Mapping[str, Any]) -> ServedEncoder | None:
     beside = features.get("beside")
     if beside is None:
         return None
-    own = {key: beside[key] for key in ("fingerprint", "poolings", "max_tokens")}
     name = str(Path(beside["encoder"]).resolve())
-    return ServedEncoder(name=name, checksum=encoder_checksum(name), **own)
+    return ServedEncoder(name=name, checksum=encoder_checksum(name), **_how(beside))
+
+
+def _how(features: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how an encoder is served: as it made the features, or more exactly."""
+    precision = "auto" if features.get("precision") == "bfloat16" else "float32"
+    kept = {key: features[key] for key in ("fingerprint", "poolings", "max_tokens")}
+    return kept | {"precision": precision}
 
 
 def _own_code(place: Path) -> Path:

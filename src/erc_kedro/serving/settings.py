@@ -6,7 +6,7 @@ from typing import Literal
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.parameters import ParameterGroup
 from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum
-from erc_kedro.modelling.settings import AdaptationSettings, ClassifierSettings
+from erc_kedro.modelling.settings import AdaptationSettings, ClassifierSettings, Precision
 
 ADAPTED = "adapted_encoder"
 """What a model calls the folder of its adapted encoder."""
@@ -28,6 +28,7 @@ class ServedEncoder(ParameterGroup):
         fingerprint: That of the features trained on; None for a fine-tuned encoder.
         poolings: The parts of the features; empty for a fine-tuned encoder.
         max_tokens: Longer texts are cut off.
+        precision: Of the forward pass; auto is bfloat16 where the device is made for it.
     """
 
     name: str
@@ -35,14 +36,15 @@ class ServedEncoder(ParameterGroup):
     fingerprint: str | None = None
     poolings: tuple[ServedPooling, ...] = ()
     max_tokens: int
+    precision: Precision = "float32"
 
     def check(self) -> None:
         """See to it that the encoder found under the name is the one trained with.
 
         Weights and tokenizer must be the same: others give features that mean nothing to the
-        classifiers. The version of torch and the device, which the features' fingerprint also
-        covers, may differ: they change the last bits of a feature, never an emotion that was
-        not on the edge, and a model trained on a GPU shall be served without one.
+        classifiers. The version of torch, the device and the precision, which the features'
+        fingerprint also covers, may differ: they change the last digits of a feature, never an
+        emotion that was not on the edge, and a model trained on a GPU shall be served without one.
 
         Raises:
             UserError: If it is another encoder, or none can be found.

@@ -134,9 +134,9 @@ def encode(
 
     Returns:
         Where the features lie, and how they were made: path, width, encoder, fingerprint,
-        poolings, max_tokens; path is None without an encoder. The same of the adapted encoder
-        under `adapted`; None if there is none. And under `adaptation` how classifiers fine-tune
-        encoders of their own.
+        poolings, max_tokens, precision; path is None without an encoder. The same of the adapted
+        encoder under `adapted`; None if there is none. And under `adaptation` how classifiers
+        fine-tune encoders of their own.
     """
     found = _encoded(texts["text"], feature_store, encoding)
     found |= {"adaptation": adaptation.model_dump()}
@@ -148,6 +148,7 @@ def encode(
         poolings=adaptation.poolings,
         max_tokens=adaptation.max_tokens,
         device=encoding.device,
+        precision=adaptation.precision,
     )
     if not read:
         return found | {"adapted": own.model_dump() | {"path": None, "fingerprint": None}}
@@ -163,7 +164,8 @@ def _encoded(
     from erc_kedro.modelling.encoders import Encoder, Pooling
 
     poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
-    encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, encoding.device)
+    how = encoding.max_tokens, encoding.device, encoding.precision
+    encoder = Encoder(encoding.encoder, poolings, *how)
     path, n_encoded = feature_store.update(encoder, texts)
     n_kept = len(texts) - n_encoded
     parts = [f"{n_kept:,} kept: encoder and its settings unchanged"] if n_kept else []
@@ -172,5 +174,6 @@ def _encoded(
     return made | {
         "path": str(path),
         "width": encoder.width,
+        "precision": encoder.precision,
         "fingerprint": encoder.fingerprint,
     }

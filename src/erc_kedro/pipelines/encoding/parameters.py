@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, PositiveInt
 
 from erc_kedro.core.parameters import ParameterGroup
-from erc_kedro.modelling.settings import AdaptationSettings
+from erc_kedro.modelling.settings import AdaptationSettings, Precision
 
 
 class PoolingParameters(ParameterGroup):
@@ -34,9 +34,12 @@ class EncodingParameters(ParameterGroup):
         poolings: The parts of the features, concatenated.
         max_tokens: Longer texts are cut off.
         device: "auto", "cpu" or "cuda".
+        precision: Of the forward pass: bfloat16 under autocast, float32, or auto: bfloat16 where
+            the device has instructions of its own for it, which is three times as fast.
     """
 
     encoder: str | None
     poolings: list[PoolingParameters] = Field(min_length=1)
     max_tokens: PositiveInt
     device: str
+    precision: Precision

@@ -58,9 +58,9 @@ def mix(
         by emotion.
     """
     label_set = label_set_of(corpus_card)
-    if recipe.selection != "random" and recipe.ratio is None:
+    if recipe.selection != "random" and recipe.ratio is None and not recipe.draws:
         logger.warning(
-            "selection: %s changes nothing while ratio is null: every dialogue is taken",
+            "selection: %s changes nothing: every dialogue is taken (ratio null, amount 1)",
             recipe.selection,
         )
     drawn = real_train.drop(columns="real_fraction")

@@ -20,7 +20,7 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
 
 AMOUNT = "amount"
-"""Beside the names that can be searched: the share of the recipe's synthetic dialogues in use."""
+"""Beside the names that can be searched: the share of the synthetic dialogues, for any ratio."""
 
 
 def _flat(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -59,8 +59,8 @@ class TreatmentParameters(ParameterGroup):
 
     Attributes:
         recipe: The arm whose recipe it begins with.
-        changes: Fields of the recipe, amount (share of its synthetic dialogues in use), and
-            settings of training, by their path.
+        changes: Fields of the recipe, amount (share of the synthetic dialogues, instead of a
+            ratio), and settings of training, by their path.
     """
 
     recipe: Literal["real_only", "oversampled", "augmented", "synthetic_only"] = "augmented"

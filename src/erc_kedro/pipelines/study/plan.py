@@ -70,11 +70,10 @@ def _treatment(own: TreatmentParameters, recipes: Mapping[str, Recipe]) -> Treat
         if name.startswith(TRAINING)
     }
     fields: dict[str, Any] = {
-        name: value
-        for name, value in own.changes.items()
-        if not name.startswith(TRAINING) and name != AMOUNT
+        name: value for name, value in own.changes.items() if not name.startswith(TRAINING)
     }
-    amount: Any = own.changes.get(AMOUNT)
+    if AMOUNT in fields:
+        fields = {"ratio": None} | fields  # which would win over it
     try:
         recipe = Recipe(**recipes[own.recipe].in_effect() | fields)
     except ValidationError as error:
@@ -84,7 +83,7 @@ def _treatment(own: TreatmentParameters, recipes: Mapping[str, Recipe]) -> Treat
             found=error.errors()[0]["msg"],
             remedy="correct the changes, or begin with another recipe",
         ) from error
-    return Treatment(recipe, training, None if amount is None else float(amount))
+    return Treatment(recipe, training)
 
 
 def _confirmatory(study: StudyParameters, treatments: Mapping[str, Treatment]) -> list[CellGroup]:
@@ -123,7 +122,8 @@ def _curves(study: StudyParameters, treatments: Mapping[str, Treatment]) -> list
     for fraction in own.real_fractions:
         groups.append(CellGroup("curves", "0", fraction, none, seeds))
         for amount in own.amounts:
-            treatment = Treatment(under_test.recipe, under_test.training, amount)
+            recipe = under_test.recipe.model_copy(update={"ratio": None, AMOUNT: amount})
+            treatment = Treatment(recipe, under_test.training)
             name = f"{amount:g}"
             groups.append(CellGroup("curves", name, fraction, treatment, seeds, against=("0",)))
         for name in own.also:

@@ -26,7 +26,7 @@ def workplaces(
         workers: How many; "auto" is one per usable core, or one per GPU.
         training: The classifier settings, for their device.
     """
-    from erc_kedro.modelling.encoders import choose_device
+    from erc_kedro.modelling.devices import choose_device
     from erc_kedro.modelling.threads import usable_cores
 
     device = choose_device(training.device, "training.device")
