@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from erc_kedro.core.corpus import SPLITS, RawCorpus
-from erc_kedro.core.labels import OTHER, labelled
+from erc_kedro.core.corpus import SPLITS, RawCorpus, label_set_of
+from erc_kedro.core.labels import OTHER, LabelSet, labelled
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.weighing import no_verdicts
 from erc_kedro.pipelines.evaluation.nodes import evaluate
@@ -87,6 +87,15 @@ def test_a_mixture_counts_labelled_utterances() -> None:
     assert summary["utterances"] == sum(summary["emotions"].values()) == n + 5
     assert summary["real_utterances"] == n
     assert summary["dialogues"] == 21
+
+
+def test_the_card_names_the_label_set_whole() -> None:
+    labels = LabelSet("toy", ("calm", "joy"), neutral="calm")
+    splits = {split: table(split) for split in SPLITS}
+    other = {split: rows.assign(emotion=OTHER) for split, rows in splits.items()}
+    raw = RawCorpus("toy", labels, "official", "0", other, {split: [] for split in SPLITS})
+    *_, card, _ = split_corpus(raw, IngestionParameters(min_dialogues=1))
+    assert label_set_of(card) == labels
 
 
 def test_facts_of_splits_count_labelled_utterances() -> None:

@@ -64,6 +64,21 @@ def test_short_work_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert caplog.records == []
 
 
+def test_who_writes_the_log_himself_is_shown_by_bars_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bars = Bars()
+    for display in (Lines(every=0.0), bars):
+        show_on(display)
+        with (
+            caplog.at_level(logging.INFO),
+            counting("tuning", 9, "trials", logged=True) as advance,
+        ):
+            advance(3)
+            assert (bars._progress is not None) == (display is bars)
+    assert caplog.records == []
+
+
 def test_counting_is_silent_where_nothing_shows_it() -> None:
     with counting("anything", 10, "things") as advance:
         advance(10)

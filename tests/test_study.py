@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from kedro.validation.exceptions import ParameterValidationError
 
+from erc_kedro.core.errors import UserError
 from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.core.study import PARTS
 from erc_kedro.core.study_results import EMOTIONS, TABLE
@@ -255,3 +256,12 @@ def test_what_cannot_be_studied_is_refused_before_anything_runs(
     with pytest.raises(ParameterValidationError, match=said):
         untracked_study.run("study_meld", {"meld": {"study": changes}})
     assert not (untracked_study.path / "data/02_intermediate").exists()
+
+
+def test_a_treatment_of_the_other_classifier_is_refused_before_anything_is_trained(
+    untracked_study: Project,
+) -> None:
+    changes = {"meld": {"training": {"classifier": "finetuned"}}}
+    with pytest.raises(UserError, match=r"(?s)no effect.*own_encoder_too.*contextual"):
+        untracked_study.run("study_meld", changes)
+    assert not list((untracked_study.path / CELLS).glob("*.json"))

@@ -78,6 +78,8 @@ def choose_display() -> Display:
 class Bars:
     """One bar per piece of work, with counts and time left; gone when it is done."""
 
+    is_log = False
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._progress: Progress | None = None
@@ -133,6 +135,8 @@ def _time_left(seconds: float, done: int, total: int) -> str:
 
 class Lines:
     """A log line every so often, with counts and time left."""
+
+    is_log = True
 
     def __init__(self, every: float = _REPORT_SECONDS) -> None:
         self._every = every

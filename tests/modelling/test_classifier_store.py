@@ -369,6 +369,7 @@ class TestOpened:
 
 def test_steps_are_counted_on_the_screen_for_what_is_trained(arm: Path) -> None:
     class Screen:
+        is_log = False
         started: list[tuple[str, int, str]] = []
         counted: list[int] = []
 

@@ -195,7 +195,7 @@ class TestScore:
 class TestFiles:
     def make(self, folder: Path, features: dict[str, Any]) -> ObjectiveFiles:
         space = RecipeSpace.made_from(
-            {"ratio": Dimension(kind="float", low=0.0)}, ZERO, settings(), TRAIN, SYNTHETIC
+            {"ratio": Dimension(kind="float", low=0.0)}, ZERO, settings(), TRAIN, SYNTHETIC, LABELS
         )
         return ObjectiveFiles(
             folder=folder, space=space, features=features, label_set=LABELS, folds=2,

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.tuning import Dimension
 from erc_kedro.modelling.recipe_space import RecipeSpace, check_space, searchable
@@ -27,6 +28,7 @@ SYNTHETIC = pd.concat(
     ],
     ignore_index=True,
 )
+LABELS = LabelSet("toy", EMOTIONS)
 DEFAULT = Recipe(extra="synthetic", strategy="balanced", loss_weight=0.5)
 
 
@@ -40,7 +42,7 @@ def choice(*choices: Any) -> Dimension:
 
 def made(reference: Recipe = DEFAULT, **space: Dimension) -> RecipeSpace:
     named = {name.replace("__", "."): own for name, own in ({"ratio": RATIO} | space).items()}
-    return RecipeSpace.made_from(named, reference, TRAINING, TRAIN, SYNTHETIC)
+    return RecipeSpace.made_from(named, reference, TRAINING, TRAIN, SYNTHETIC, LABELS)
 
 
 def test_everything_of_loss_and_classifier_can_be_searched_and_nothing_else() -> None:
@@ -180,7 +182,7 @@ def test_a_short_number_stays_within_its_bounds() -> None:
 
 def emotional(**space: Dimension) -> RecipeSpace:
     named = {name.replace("__", "."): own for name, own in ({"ratio": RATIO} | space).items()}
-    return RecipeSpace.made_from(named, DEFAULT, TRAINING, TRAIN, SYNTHETIC, EMOTIONS)
+    return RecipeSpace.made_from(named, DEFAULT, TRAINING, TRAIN, SYNTHETIC, LABELS)
 
 
 def test_a_ratio_per_emotion_is_searched_up_to_the_most_there_is() -> None:
@@ -223,7 +225,7 @@ SCHEDULE = choice("together", "synthetic_first", "easy_first")
 
 def scheduled(reference: Recipe = DEFAULT, **space: Dimension) -> RecipeSpace:
     own = {"ratio": RATIO} | space
-    return RecipeSpace.made_from(own, reference, TRAINING, TRAIN, SYNTHETIC, EMOTIONS)
+    return RecipeSpace.made_from(own, reference, TRAINING, TRAIN, SYNTHETIC, LABELS)
 
 
 def test_the_order_of_training_can_be_searched() -> None:
@@ -248,8 +250,9 @@ def test_a_share_of_no_schedule_is_refused_as_of_no_effect() -> None:
 
 def test_emotions_that_cannot_be_placed_are_told_before_the_search() -> None:
     own = {"ratio": RATIO, "schedule": SCHEDULE}
+    strange = LabelSet("toy", (*EMOTIONS, "ennui"))
     with pytest.raises(UserError, match="ennui"):
-        RecipeSpace.made_from(own, DEFAULT, TRAINING, TRAIN, SYNTHETIC, (*EMOTIONS, "ennui"))
+        RecipeSpace.made_from(own, DEFAULT, TRAINING, TRAIN, SYNTHETIC, strange)
 
 
 def test_a_selection_can_be_searched_and_it_is_known_beforehand_that_it_needs_features() -> None:

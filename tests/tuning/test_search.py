@@ -82,6 +82,8 @@ class TestASearch:
         counted, told = [], []
 
         class Display:
+            is_log = False
+
             def start(self, what: str, total: int, unit: str) -> int:
                 counted.append((what, total, unit))
                 return 0

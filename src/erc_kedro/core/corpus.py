@@ -118,4 +118,5 @@ def digest_of(contents: Mapping[str, bytes]) -> str:
 
 def label_set_of(card: Mapping[str, Any]) -> LabelSet:
     """Return the label set that a corpus card names."""
-    return LabelSet(card["corpus"], tuple(card["emotions"]))
+    neutral = card.get("neutral", LabelSet.neutral)
+    return LabelSet(card["corpus"], tuple(card["emotions"]), neutral)

@@ -13,7 +13,13 @@ TELL_SECONDS = 5.0
 
 
 class Display(Protocol):
-    """Shows work under way; called from several threads."""
+    """Shows work under way; called from several threads.
+
+    Attributes:
+        is_log: Whether it shows by lines in the log.
+    """
+
+    is_log: bool
 
     def start(self, what: str, total: int, unit: str) -> int:
         """Begin to show a piece of work; return its number."""
@@ -29,6 +35,8 @@ class Display(Protocol):
 
 
 class _Nothing:
+    is_log = False
+
     def start(self, what: str, total: int, unit: str) -> int:
         return 0
 
@@ -49,18 +57,21 @@ def show_on(display: Display | None) -> None:
 
 
 @contextmanager
-def counting(what: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+def counting(
+    what: str, total: int, unit: str, *, logged: bool = False
+) -> Iterator[Callable[[int], None]]:
     """Count a piece of work.
 
     Args:
         what: What is done, such as "encoding".
         total: How many units there are.
         unit: What is counted, in the plural.
+        logged: Whether who counts writes the log lines too: then it is shown by others alone.
 
     Returns:
         A function that takes how many units are done since it was last called.
     """
-    display = _display
+    display = _Nothing() if logged and _display.is_log else _display
     number = display.start(what, total, unit)
     try:
         yield lambda amount: display.advance(number, amount)

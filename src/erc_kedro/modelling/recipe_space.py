@@ -1,6 +1,6 @@
 """A space of recipes and classifier settings, beside the dialogues at hand. No torch here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil, floor
 from typing import Any
@@ -58,7 +58,7 @@ class RecipeSpace:
         training: ClassifierSettings,
         train: pd.DataFrame,
         synthetic: pd.DataFrame,
-        emotions: Sequence[str] = (),
+        label_set: LabelSet,
     ) -> "RecipeSpace":
         """Return the space beside these dialogues; the most that is there fills an open bound.
 
@@ -68,13 +68,13 @@ class RecipeSpace:
             training: The classifier settings.
             train: Real train.
             synthetic: The accepted synthetic dialogues, with a column `strategy`.
-            emotions: The label set: those whose ratio may be searched.
+            label_set: Of the corpus: the emotions whose ratio may be searched.
 
         Raises:
             UserError: If the space cannot be searched, a strategy has no dialogue, a schedule
                 cannot be made, or the default recipe is not in the space.
         """
-        check_space(space, training.classifier, emotions)
+        check_space(space, training.classifier, label_set.emotions)
         sizes = synthetic["strategy"].value_counts().to_dict() | {"all": len(synthetic)}
         n_real = len(labelled(train))
         most = {str(s): floor(_STEP * n / n_real) / _STEP for s, n in sizes.items() if n}
@@ -99,7 +99,7 @@ class RecipeSpace:
         plain = ClassifierSettings(**training.model_dump())
         found = cls(filled, reference, plain, most, most_of)
         found._check_default()
-        found._check_schedules(emotions)
+        found._check_schedules(label_set)
         return found
 
     def first(self) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ class RecipeSpace:
                     remedy="widen the dimension, or change the default",
                 )
 
-    def _check_schedules(self, emotions: Sequence[str]) -> None:
+    def _check_schedules(self, label_set: LabelSet) -> None:
         searched = self.dimensions.get("schedule")
         tried = searched.choices or () if searched else (self.reference.schedule,)
         if "first_share" in self.dimensions and set(tried) <= {"together"}:
@@ -189,7 +189,7 @@ class RecipeSpace:
                 remedy="add it, or leave first_share out",
             )
         if "easy_first" in tried:
-            shift_weights(LabelSet("tuning", tuple(emotions)))
+            shift_weights(label_set)
 
 
 def _short(value: float) -> float:

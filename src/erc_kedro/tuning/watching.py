@@ -36,7 +36,7 @@ def watching(study: "Study", wanted: int, every: float) -> Iterator[See]:
     before = len(marks.complete(trials))
     watch = _Watch(study, wanted, every, trials)
     watch.say("Searching" if before == 0 else "Going on with the search")
-    with counting("tuning", wanted - before, "trials") as advance:
+    with counting("tuning", wanted - before, "trials", logged=True) as advance:
 
         def see(trials: Sequence["FrozenTrial"], running: int) -> None:
             advance(watch.see(trials))

@@ -33,6 +33,7 @@ def split_corpus(
         "corpus_source": raw.source,
         "digest": raw.digest,
         "emotions": list(raw.label_set.emotions),
+        "neutral": raw.label_set.neutral,
         "agreement": raw.agreement,
     }
     facts: dict[str, Any] = {}

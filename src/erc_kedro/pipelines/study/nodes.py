@@ -17,7 +17,7 @@ from erc_kedro.core.study_results import (
 from erc_kedro.modelling.cell_store import CellStore, open_cells
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.pipelines.study.parameters import StudyParameters
-from erc_kedro.pipelines.study.plan import KEYS, by_arm, plan
+from erc_kedro.pipelines.study.plan import KEYS, by_arm, check_changes, plan
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def train_cells(
     label_set = label_set_of(corpus_card)
     recipes = by_arm(real_only, oversampled, augmented, synthetic_only)
     groups = plan(study, recipes, train_dialogues, label_set)
+    check_changes(groups, training.classifier)
     test = held_out_texts[held_out_texts["split"] == "test"].reset_index(drop=True)
     trainer = CellTrainer(
         train_dialogues.reset_index(drop=True),

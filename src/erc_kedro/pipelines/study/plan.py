@@ -53,6 +53,24 @@ def plan(
     return shared(groups)
 
 
+def check_changes(groups: list[CellGroup], classifier: str) -> None:
+    """Refuse treatments that change settings of the other classifier.
+
+    Raises:
+        UserError: Naming the first one.
+    """
+    for group in groups:
+        changed = {} if group.treatment.imbalance else group.treatment.training
+        for path in changed:
+            if path.split(".")[0] not in ("objective", classifier):
+                raise UserError(
+                    f"What a treatment changes has no effect: the classifier is {classifier!r}.",
+                    where=f"study: {group.key}: training.{path}",
+                    expected=f"training.objective. or training.{classifier}. and a setting of it",
+                    remedy="leave the treatment out, as conf/gpu/parameters.yml does",
+                )
+
+
 def by_arm(*recipes: Recipe) -> dict[str, Recipe]:
     """Return the arms' recipes, given in the order of `ARMS`, by the arms' names."""
     return dict(zip(ARMS, recipes, strict=True))

@@ -75,7 +75,7 @@ def search_recipes(
         training,
         train_dialogues,
         synthetic_dialogues,
-        label_set.emotions,
+        label_set,
     )
     if space.goes_by_need:
         open_for_need(tuning_features)  # is refused before anything is tried
@@ -177,7 +177,7 @@ def check_on_dev(
         training,
         train_dialogues,
         synthetic_dialogues,
-        label_set.emotions,
+        label_set,
     )
     best = search_summary["best"]["settings"]
     trainer = Trainer(synthetic_dialogues, tuning_features, label_set, augmented)
