@@ -33,7 +33,7 @@ def prepared(place: Path) -> dict[str, Any]:
     kedro(place, "run", f"--pipeline=tune_{_CORPUS}", "--params", f"{_CORPUS}.tuning.trials=2")
     catalog = open_catalog(place)
     tables = ("train_dialogues", "synthetic_dialogues", "tuning_features", "corpus_card")
-    groups = ("tuning", "training", "augmented", "encoding")
+    groups = ("tuning", "training", "augmented")
     found = {name: catalog.load(f"{_CORPUS}.{name}") for name in tables}
     return found | {name: catalog.load(f"params:{_CORPUS}.{name}") for name in groups}
 
@@ -48,15 +48,16 @@ def files_of(parts: dict[str, Any]) -> Iterator[Any]:
     train, synthetic, tuning = (
         parts[n] for n in ("train_dialogues", "synthetic_dialogues", "tuning")
     )
+    label_set = label_set_of(parts["corpus_card"])
     space = RecipeSpace.made_from(
-        tuning.dimensions, parts["augmented"], parts["training"], train, synthetic
+        tuning.dimensions, parts["augmented"], parts["training"], train, synthetic, label_set
     )
     with tempfile.TemporaryDirectory() as folder:
         yield ObjectiveFiles(
             folder=Path(folder),
             space=space,
             features=parts["tuning_features"],
-            label_set=label_set_of(parts["corpus_card"]),
+            label_set=label_set,
             folds=tuning.folds,
             split_seed=tuning.seed,
             seeds=tuning.seeds,
@@ -163,27 +164,34 @@ def _span(place: Path, study: str) -> tuple[float, float]:
 def naive(parts: dict[str, Any], n: int) -> list[float]:
     """Return the seconds of trials that encode their texts, and then train the folds.
 
-    The encoder, its settings and the folds are those of the search; nothing is kept from trial to
-    trial, as in a script that takes a recipe and gives a score.
+    The encoders, what is read of them, and the folds are those of the search; an adapted encoder is
+    at hand. Nothing else is kept from trial to trial, as in a script that takes a recipe and gives
+    a score. It encodes in float32, as transformers does unless told otherwise.
     """
-    from erc_kedro.modelling.encoders import Encoder, Pooling
-    from erc_kedro.modelling.features import FeatureStore
-
     torch.set_num_threads(os.cpu_count() or 1)  # the machine is this one trial's
-    encoding, seconds = parts["encoding"], []
+    given, seconds = parts["tuning_features"], []
+    tables = (parts["train_dialogues"], parts["synthetic_dialogues"])
+    texts = pd.concat([table["text"] for table in tables])
     for _ in range(n):
         began = time.perf_counter()
-        poolings = [Pooling(part.layer, part.how) for part in encoding.poolings]
-        encoder = Encoder(encoding.encoder, poolings, encoding.max_tokens, "cpu")
-        tables = (parts["train_dialogues"], parts["synthetic_dialogues"])
-        texts = pd.concat([table["text"] for table in tables])
         with tempfile.TemporaryDirectory() as folder:
-            path, _ = FeatureStore(folder).update(encoder, texts)
-            features = {"path": str(path), "width": encoder.width}
+            features = _encoded(given, texts, folder)
+            if given["adapted"] is not None:
+                features |= {"adapted": _encoded(given["adapted"], texts, folder)}
             with files_of(parts | {"tuning_features": features}) as files:
                 replace(files, threads=None)()(files.space.first()[1])
         seconds.append(time.perf_counter() - began)
     return seconds
+
+
+def _encoded(given: dict[str, Any], texts: pd.Series, folder: str) -> dict[str, Any]:
+    from erc_kedro.modelling.encoders import Encoder, Pooling
+    from erc_kedro.modelling.features import FeatureStore
+
+    poolings = [Pooling(**part) for part in given["poolings"]]
+    encoder = Encoder(given["encoder"], poolings, given["max_tokens"], "cpu")
+    path, _ = FeatureStore(folder).update(encoder, texts)
+    return given | {"path": str(path), "width": encoder.width}
 
 
 def measure(n: int, data: Path | None) -> Iterator[Result]:

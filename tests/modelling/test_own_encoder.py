@@ -161,6 +161,20 @@ def test_not_more_than_some_are_kept_at_hand() -> None:
     assert kept.get("0", lambda: -1) == -1
 
 
+def test_an_ensemble_of_many_has_all_its_encoders_at_hand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: own_encoder._Kept[int] = own_encoder._Kept()
+    monkeypatch.setattr(own_encoder, "_SAID", kept)
+    own_encoder.keep_at_hand(2)
+    assert kept.most == own_encoder._MOST_KEPT
+    own_encoder.keep_at_hand(9)
+    made = []
+    for number in [*range(9), *range(9)]:
+        kept.get(str(number), lambda own=number: made.append(own) or own)
+    assert made == list(range(9))
+
+
 def test_a_stop_is_heard_while_the_encoder_is_fine_tuned(features: dict[str, Any]) -> None:
     told: list[int] = []
 

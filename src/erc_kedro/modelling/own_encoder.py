@@ -44,6 +44,7 @@ class _Kept(Generic[T]):
     """What was made last, by its key; made once, whoever asks."""
 
     def __init__(self) -> None:
+        self.most = _MOST_KEPT
         self._found: OrderedDict[str, T] = OrderedDict()
         self._lock = Lock()
 
@@ -52,13 +53,18 @@ class _Kept(Generic[T]):
             if key not in self._found:
                 self._found[key] = make()
             self._found.move_to_end(key)
-            while len(self._found) > _MOST_KEPT:
+            while len(self._found) > self.most:
                 self._found.popitem(last=False)
             return self._found[key]
 
 
 _ADAPTED: _Kept[Weights] = _Kept()
 _SAID: _Kept["_Said"] = _Kept()
+
+
+def keep_at_hand(n: int) -> None:
+    """Keep at least so many encoders in memory: those of all who predict together."""
+    _SAID.most = max(_SAID.most, n)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from erc_kedro.modelling.encoders import Encoder, Pooling, load_pretrained
 from erc_kedro.modelling.features import Features, text_key
 from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.open import own_encoders
+from erc_kedro.modelling.own_encoder import keep_at_hand
 from erc_kedro.serving.settings import ServedEncoder, ServedSettings
 
 
@@ -38,6 +39,7 @@ class Ensemble:
             how = settings.adaptation.model_dump() | {"device": self._device.type}
             about = {"encoder": settings.encoder.name, "adaptation": how}
             self._own = own_encoders(settings.training, about, self._label_set)
+            keep_at_hand(len(states))
         needed = [own for own in (settings.encoder, settings.adapted) if own is not None]
         if settings.training.classifier == "finetuned":
             kind, begun = settings.training, needed[-1].name
