@@ -63,16 +63,21 @@ Ways to change a parameter, the later ones win:
 A path is the corpus, the group, the name: `{CORPUS}.experiment.n_seeds`; the tables leave out
 `{CORPUS}.`. An unknown name, a value of another type or out of range, and a path that no node of
 the run reads are refused before anything runs. Each command below changes one value.
+
+Defaults are MELD's. EmoryNLP and IEMOCAP have numbers of dialogues, definitions, register, manner and
+attributes of their own, and mix in all dialogues (`augmented.amount` 1.0, `loss_weight` 0.05):
+`conf/base/parameters_<corpus>.yml`.
 """
 
 RECIPES_HEAD = """## Recipes of the arms
 
-One group per arm. All but `real` and `extra` may be given only where `extra` is `synthetic`;
-elsewhere they would have no effect and are refused."""
+One group per arm. All but `real`, `extra`, `schedule` and `first_share` may be given only where
+`extra` is `synthetic`; elsewhere they would have no effect and are refused."""
 
 LAYERS_HEAD = """## Environments
 
-What each overlay of `conf/` changes; the rest is as in `conf/base`.
+What each overlay of `conf/` changes of the parameters; the rest is as in `conf/base`. `cluster` also
+names other services, in `catalog.yml`, `credentials.yml` and `mlflow.yml`.
 """
 
 CATALOG_HEAD = """## Where things lie

@@ -70,6 +70,7 @@ def _next_steps(done: Import) -> list[str]:
     dialogues = {"balanced": 0, "faithful": 0, strategy: done.n_dialogues}
     params = [f"{corpus}.generation.dialogues.{name}={n}" for name, n in dialogues.items()]
     params += [f"{corpus}.{arm}.strategy={strategy}" for arm in ("augmented", "synthetic_only")]
+    params += [f"{corpus}.augmented.amount=1.0"]
     return [
         "To use them, put into conf/local/catalog.yml:",
         f"{corpus}.language_model:",

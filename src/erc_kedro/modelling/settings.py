@@ -90,7 +90,7 @@ class FineTunedSettings(ParameterGroup):
         dropout: Before the classification layer.
         clip_norm: Largest gradient norm.
         precision: Of the forward pass: bfloat16 under autocast, float32, or auto: bfloat16 where
-            the device has instructions of its own for it, which is three times as fast.
+            the device has instructions of its own for it (three times as fast), else float32.
     """
 
     encoder: str
@@ -124,7 +124,7 @@ class AdaptationSettings(ParameterGroup):
         clip_norm: Largest gradient norm.
         max_tokens: Longer texts are cut off.
         precision: Of the forward pass: bfloat16 under autocast, float32, or auto: bfloat16 where
-            the device has instructions of its own for it, which is three times as fast.
+            the device has instructions of its own for it (three times as fast), else float32.
         device: "auto", "cpu" or "cuda".
         seed: Of the order and of the new layer.
     """

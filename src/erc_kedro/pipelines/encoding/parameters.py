@@ -35,7 +35,7 @@ class EncodingParameters(ParameterGroup):
         max_tokens: Longer texts are cut off.
         device: "auto", "cpu" or "cuda".
         precision: Of the forward pass: bfloat16 under autocast, float32, or auto: bfloat16 where
-            the device has instructions of its own for it, which is three times as fast.
+            the device has instructions of its own for it (three times as fast), else float32.
     """
 
     encoder: str | None
