@@ -91,7 +91,7 @@ def beyond_training(place: Path, parts: dict[str, Any], n: int) -> Iterator[Resu
     from mlflow import MlflowClient
 
     from erc_kedro.modelling.contextual import ContextualClassifier
-    from erc_kedro.pipelines.tuning.workplace import open_again
+    from erc_kedro.pipelines.tuning.opened import open_again
     from erc_kedro.tracking.runs import ExperimentRuns
     from erc_kedro.tracking.trials import TrialRuns
     from erc_kedro.tuning import StudyStorage, search

@@ -265,3 +265,17 @@ def test_a_treatment_of_the_other_classifier_is_refused_before_anything_is_train
     with pytest.raises(UserError, match=r"(?s)no effect.*own_encoder_too.*contextual"):
         untracked_study.run("study_meld", changes)
     assert not list((untracked_study.path / CELLS).glob("*.json"))
+
+
+def test_a_study_that_goes_on_from_its_scoring_reports_no_other_cells(
+    untracked_study: Project,
+) -> None:
+    project = untracked_study
+    project.run("study_meld", {"meld": SMALL})
+    table = project.read(f"{STUDY}/study_table.csv")
+    rest = {"from_nodes": ["meld.study.choose_baselines", "meld.study.score_study"]}
+    project.run("study_meld", {"meld": SMALL}, **rest)
+    assert project.read(f"{STUDY}/study_table.csv") == table
+    with pytest.raises(UserError, match="not those that the study's parameters ask for"):
+        project.run("study_meld", {"meld": SMALL | {"augmented": {"loss_weight": 0.9}}}, **rest)
+    assert project.read(f"{STUDY}/study_table.csv") == table

@@ -8,7 +8,7 @@ import torch
 from erc_kedro.core.tuning import Outcome
 from erc_kedro.modelling import devices, threads
 from erc_kedro.modelling.settings import ClassifierSettings
-from erc_kedro.pipelines.tuning.workplace import ToldInEffect, workplaces
+from erc_kedro.pipelines.tuning.workplace import ToldInEffect, as_workers_see, workplaces
 from tests.modelling.test_recipe_space import STRATEGY, TRAINING, made
 
 
@@ -51,6 +51,23 @@ class TestGpus:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5, GPU-7f")
         assert workplaces("auto", on("cuda"))[0] == ["5", "GPU-7f"]
         assert workplaces("auto", on("cuda:1"))[0] == ["GPU-7f"]
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "seen"),
+    [
+        ("cuda:1", ["1"], "cuda"),
+        ("cuda:1", [], "cuda:1"),
+        ("cpu", ["1"], "cpu"),
+        ("auto", [None, None], "auto"),
+    ],
+)
+def test_own_encoders_are_fine_tuned_on_the_gpu_that_a_worker_sees(
+    device: str, workers: list[str | None], seen: str
+) -> None:
+    features = {"path": "here", "adaptation": {"device": device, "epochs": 2}}
+    found = as_workers_see(features, workers)
+    assert found == {"path": "here", "adaptation": {"device": seen, "epochs": 2}}
 
 
 class Remembers:

@@ -64,8 +64,8 @@ A path is the corpus, the group, the name: `{CORPUS}.experiment.n_seeds`; the ta
 `{CORPUS}.`. An unknown name, a value of another type or out of range, and a path that no node of
 the run reads are refused before anything runs. Each command below changes one value.
 
-Defaults are MELD's. EmoryNLP and IEMOCAP have numbers of dialogues, definitions, register, manner and
-attributes of their own, and mix in all dialogues (`augmented.amount` 1.0, `loss_weight` 0.05):
+Defaults are MELD's. EmoryNLP and IEMOCAP have numbers of dialogues, definitions, register, manner
+and attributes of their own, and mix in all dialogues (`augmented.amount` 1.0, `loss_weight` 0.05):
 `conf/base/parameters_<corpus>.yml`.
 """
 
@@ -76,8 +76,8 @@ One group per arm. All but `real`, `extra`, `schedule` and `first_share` may be 
 
 LAYERS_HEAD = """## Environments
 
-What each overlay of `conf/` changes of the parameters; the rest is as in `conf/base`. `cluster` also
-names other services, in `catalog.yml`, `credentials.yml` and `mlflow.yml`.
+What each overlay of `conf/` changes of the parameters; the rest is as in `conf/base`. `cluster`
+also names other services, in `catalog.yml`, `credentials.yml` and `mlflow.yml`.
 """
 
 CATALOG_HEAD = """## Where things lie

@@ -111,6 +111,7 @@ def test_a_label_that_maps_to_null_is_left_out_and_an_unknown_one_says_which() -
         (said("x", id=None), "no dialogue id"),
         (said("x", id="  "), "no dialogue id"),
         (said("x", id=1.5), "no dialogue id"),
+        (said("x", id=float("nan")), "no dialogue id"),
         (said("x", who=None), "no speaker"),
         (said("x", turn="first"), "no turn number"),
         (said("x", turn=float("nan")), "no turn number"),
@@ -127,6 +128,14 @@ def test_a_row_that_does_not_fit_is_kept_aside_with_its_reason(
     [dialogue], aside = run([*whole, before, full, after], ALL)
     assert dialogue.id == "toy-imported-a"
     assert reasons(aside) == {3: "incomplete dialogue", 4: reason, 5: "incomplete dialogue"}
+
+
+def test_ids_that_pandas_made_floats_are_the_numbers_that_they_were() -> None:
+    columns = ImportColumns(text="text", emotion="label", dialogue_id="id", speaker="who")
+    rows = [said("hi", id=7.0, who=1.0), said("ho", id=7.0, who=2.0), said("x", id=8.0, who=1.0)]
+    dialogues, aside = run(rows, columns)
+    assert texts(dialogues) == [["hi", "ho"], ["x"]]
+    assert not aside
 
 
 def test_a_flat_list_loses_the_row_alone_and_a_dialogue_is_kept_aside_as_a_whole() -> None:

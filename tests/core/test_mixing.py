@@ -202,7 +202,7 @@ def recipes(draw):
 @given(recipes(), SEEDS)
 def test_any_recipe_mixes_whole_dialogues_each_once_and_the_same_for_a_seed(recipe, seed):
     if not recipe.real and recipe.extra == "none":
-        with pytest.raises(UserError, match="empty training set"):
+        with pytest.raises(UserError, match="nothing is learnt"):
             mix(REAL, SYNTHETIC, recipe, AUGMENTED, LABELS, seed)
         return
     mixed = mix(REAL, SYNTHETIC, recipe, AUGMENTED, LABELS, seed)
@@ -257,8 +257,16 @@ def test_the_augmented_and_synthetic_only_arms_of_a_seed_share_their_synthetic_d
 
 def test_an_empty_synthetic_draw_alone_is_refused():
     recipe = Recipe(real=False, extra="synthetic", ratio=0)
-    with pytest.raises(UserError, match="empty training set"):
+    with pytest.raises(UserError, match="nothing is learnt"):
         mix(REAL, SYNTHETIC, recipe, AUGMENTED, LABELS, 0)
+
+
+def test_an_addition_of_which_nothing_is_learnt_is_refused():
+    silent = Recipe(
+        real=False, extra="synthetic", emotion_ratios=dict.fromkeys(LABELS.emotions, 0.0)
+    )
+    with pytest.raises(UserError, match="nothing is learnt"):
+        mix(REAL, SYNTHETIC, silent, AUGMENTED, LABELS, 0)
 
 
 @pytest.mark.parametrize(

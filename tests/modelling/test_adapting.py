@@ -1,6 +1,7 @@
 """The nodes of encoding with tiny encoders: who has one adapted, and what is read of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -45,8 +46,19 @@ class TestNodes:
         idle = {"real_only": Recipe(), "augmented": Recipe(extra="synthetic"), "other": zero}
         assert self.adapted(tmp_path, tiny_bert, **idle) == {"encoder": None}
         assert not list(tmp_path.iterdir())
+        nobody: Any = SimpleNamespace(asks_adaptation=False)
+        found = self.adapted(tmp_path, tiny_bert, real_only=Recipe(), study=nobody)
+        assert found == {"encoder": None}
         found = self.adapted(tmp_path, tiny_bert, **idle, synthetic_only=self.ASKING)
         assert Path(found["encoder"]).parent == tmp_path / "encoders"
+
+    def test_a_search_or_a_study_tries_other_ratios_than_0(
+        self, tiny_bert: Path, tmp_path: Path
+    ) -> None:
+        zero = self.ASKING.model_copy(update={"ratio": 0.0})
+        search: Any = SimpleNamespace(asks_adaptation=False)
+        found = self.adapted(tmp_path, tiny_bert, augmented=zero, tuning=search)
+        assert found["encoder"] is not None
 
     def test_it_is_the_encoder_that_the_classifier_uses(
         self, tiny_bert: Path, other_bert: Path, tmp_path: Path

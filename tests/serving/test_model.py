@@ -6,6 +6,7 @@ import subprocess
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from mlflow.exceptions import MlflowException
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.modelling import own_encoder
+from erc_kedro.serving.settings import ServedSettings
 from tests.builders import EMOTIONS
 from tests.modelling.conftest import save_bert
 from tests.serving.conftest import Trained, experiment, train_tiny
@@ -172,6 +174,31 @@ def test_own_encoders_of_classifiers_lie_in_the_model(bert: Path, tmp_path: Path
         setattr(own_encoder, known, own_encoder._Kept())
     answer = mlflow.pyfunc.load_model(address).predict(own.request)
     assert np.abs(answer[PROBABILITIES].to_numpy() - own.expected.to_numpy()).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("trained_in", "served_in"), [("float32", "float32"), ("bfloat16", "auto"), ("auto", "auto")]
+)
+def test_it_is_served_in_bfloat16_only_where_the_device_is_made_for_it(
+    finetuned: Trained, trained: Trained, trained_in: str, served_in: str
+) -> None:
+    own = finetuned.training.finetuned.model_copy(update={"precision": trained_in})
+    training = finetuned.training.model_copy(update={"finetuned": own})
+    found = settings_of(replace(finetuned, training=training).log())
+    assert found.training.finetuned.precision == served_in
+    features = trained.classifiers["features"]
+    given = {"adaptation": features["adaptation"] | {"precision": trained_in}}
+    kind = trained.training.contextual.model_copy(update={"own_encoder": True})
+    training = trained.training.model_copy(update={"contextual": kind})
+    found = settings_of(replace(trained, training=training).log(**given, precision=trained_in))
+    assert found.adaptation is not None
+    assert (found.adaptation.precision, found.encoder.precision) == (served_in, served_in)
+
+
+def settings_of(address: str) -> ServedSettings:
+    logged = MlflowClient().get_logged_model(address.removeprefix("models:/"))
+    [path] = Path(logged.artifact_location.removeprefix("file://")).rglob("settings.json")
+    return ServedSettings.model_validate_json(path.read_text("utf-8"))
 
 
 ISOLATED = """

@@ -88,11 +88,11 @@ def mix(
         copies = repeat_rare(real, n, label_set, seed)
         parts.append(copies.assign(weight=reference.loss_weight, source="repeated"))
     mixed = pd.concat(parts, ignore_index=True) if parts else real.iloc[:0]
-    if mixed.empty:
+    if labelled(mixed).empty:
         raise UserError(
-            "The recipe mixes an empty training set.",
+            "The recipe mixes a training set of which nothing is learnt.",
             found=str(recipe),
-            remedy="set real: true, or add synthetic dialogues",
+            remedy="set real: true, add synthetic dialogues, or let more of them be learnt",
         )
     return scheduled(mixed, recipe, label_set, seed).assign(seed=seed)
 

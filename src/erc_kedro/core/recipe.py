@@ -97,7 +97,12 @@ class Recipe(ParameterGroup):
     @property
     def asks_adaptation(self) -> bool:
         """Whether it is trained on an adapted encoder; with a ratio of 0 it is real data alone."""
-        return self.adapted and self.extra == "synthetic" and self.ratio != 0
+        return self.may_be_adapted and self.ratio != 0
+
+    @property
+    def may_be_adapted(self) -> bool:
+        """Whether it is trained on an adapted encoder, beside whatever ratio is tried."""
+        return self.adapted and self.extra == "synthetic"
 
     @property
     def asks_verifier(self) -> bool:

@@ -17,6 +17,7 @@ from erc_kedro.core import (
     weighing,
 )
 from erc_kedro.core.corpus import digest_of
+from erc_kedro.core.study import CellGroup
 from erc_kedro.modelling import (
     cross_fitting,
     cross_validation,
@@ -45,6 +46,11 @@ def what_cells_depend_on(tables: Mapping[str, pd.DataFrame], **others: Any) -> s
             "pandas": pd.__version__,
         }
     )
+
+
+def cells_asked(group: CellGroup) -> str:
+    """Return one digest (16 hex digits) of all cells that a group asks for."""
+    return digest([cell.plain() for cell in group.cells()])
 
 
 def table_digest(table: pd.DataFrame) -> str:

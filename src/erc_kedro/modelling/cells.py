@@ -16,7 +16,7 @@ from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import counting
 from erc_kedro.core.study import Cell, CellGroup
 from erc_kedro.modelling import need, verification
-from erc_kedro.modelling.cell_digest import what_cells_depend_on
+from erc_kedro.modelling.cell_digest import cells_asked, what_cells_depend_on
 from erc_kedro.modelling.cell_store import CellResult, CellStore
 from erc_kedro.modelling.classifier import Advance, Classifier, Training, in_groups
 from erc_kedro.modelling.classifier_store import digest
@@ -73,8 +73,8 @@ class CellTrainer:
             store: Keeps each cell as soon as it is trained.
 
         Returns:
-            For each group its key and the fingerprints of its cells in order; and how many cells
-            were trained.
+            For each group its key, a digest of what it asks for, and the fingerprints of its cells
+            in order; and how many cells were trained.
 
         Raises:
             FloatingPointError: If a loss or a probability is not a finite number.
@@ -85,7 +85,8 @@ class CellTrainer:
         for group in groups:
             own = {fingerprint(cell): cell for cell in group.cells()}
             wanted |= own
-            entries.append({"key": group.key, "cells": list(own)})
+            entry = {"key": group.key, "asked": cells_asked(group), "cells": list(own)}
+            entries.append(entry)
         missing = {name: cell for name, cell in wanted.items() if not store.has(name)}
         self._run(missing, store)
         return entries, len(missing)
@@ -117,7 +118,7 @@ class CellTrainer:
             need.open_for_need(self.features)  # is refused before anything is trained
         if any(cell.fold is not None for cell in cells.values()) and not self._held_out:
             own = (self.train, self.folds, self.split_seed, self.label_set)
-            self._held_out.extend(split_dialogues(*own))
+            self._held_out.extend(split_dialogues(*own, "study.confirmatory.folds"))
         alike: dict[Kind, list[str]] = {}
         for name, cell in cells.items():
             alike.setdefault(self._kind(cell), []).append(name)

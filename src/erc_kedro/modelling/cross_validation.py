@@ -150,12 +150,16 @@ class Trainer:
 
 
 def split_dialogues(
-    train: pd.DataFrame, folds: int, seed: int, label_set: LabelSet
+    train: pd.DataFrame,
+    folds: int,
+    seed: int,
+    label_set: LabelSet,
+    where: str = "tuning.folds",
 ) -> list[pd.Series]:
     """Return, for each fold, which rows of train are held out: whole dialogues, labels balanced.
 
     The folds are those of scikit-learn's StratifiedGroupKFold over the labelled utterances; a
-    dialogue without any is held out in none.
+    dialogue without any is held out in none. Where says which parameter asks for so many.
 
     Raises:
         UserError: If there are fewer dialogues than folds.
@@ -167,7 +171,7 @@ def split_dialogues(
     if n_dialogues < folds:
         raise UserError(
             "There are fewer dialogues than folds.",
-            where="tuning.folds",
+            where=where,
             expected=f"at most {n_dialogues}",
             found=str(folds),
         )

@@ -88,7 +88,7 @@ def log_classifier(
         training=training,
         encoder=_encoder(training, features),
         adapted=_adapted(features),
-        adaptation=features["adaptation"] if training.has_own_encoder else None,
+        adaptation=_adaptation(features) if training.has_own_encoder else None,
     )
     tags = {name: str(getattr(settings, name)) for name in ("corpus", "corpus_source", "arm")}
     client = MlflowClient()
@@ -129,7 +129,8 @@ def log_classifier(
 
 def _lasting(training: ClassifierSettings) -> ClassifierSettings:
     encoder = lasting_name(training.finetuned.encoder)
-    finetuned = training.finetuned.model_copy(update={"encoder": encoder})
+    own = {"encoder": encoder, "precision": _served(training.finetuned.precision)}
+    finetuned = training.finetuned.model_copy(update=own)
     return training.model_copy(update={"finetuned": finetuned})
 
 
@@ -158,9 +159,18 @@ def _adapted(features: Mapping[str, Any]) -> ServedEncoder | None:
 
 def _how(features: Mapping[str, Any]) -> dict[str, Any]:
     """Return how an encoder is served: as it made the features, or more exactly."""
-    precision = "auto" if features.get("precision") == "bfloat16" else "float32"
     kept = {key: features[key] for key in ("fingerprint", "poolings", "max_tokens")}
-    return kept | {"precision": precision}
+    return kept | {"precision": _served(features.get("precision", "float32"))}
+
+
+def _adaptation(features: Mapping[str, Any]) -> dict[str, Any]:
+    own: dict[str, Any] = features["adaptation"]
+    return own | {"precision": _served(own["precision"])}
+
+
+def _served(precision: str) -> str:
+    """Return the precision to predict in: bfloat16 only where the device is made for it."""
+    return "float32" if precision == "float32" else "auto"
 
 
 def _own_code(place: Path) -> Path:

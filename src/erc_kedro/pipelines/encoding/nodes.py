@@ -98,7 +98,10 @@ def adapt(
     Returns:
         encoder: the folder of the adapted encoder; None if nobody asks.
     """
-    if not any(own.asks_adaptation for own in asking.values()):
+    recipes = [own for own in asking.values() if isinstance(own, Recipe)]
+    others = [own for own in asking.values() if not isinstance(own, Recipe)]
+    asks = any(own.asks_adaptation for own in asking.values())
+    if not asks and not (others and any(own.may_be_adapted for own in recipes)):
         return {"encoder": None}
     own = training.classifier == "finetuned"
     name = training.finetuned.encoder if own else encoding.encoder

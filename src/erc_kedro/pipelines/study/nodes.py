@@ -16,8 +16,9 @@ from erc_kedro.core.study_results import (
 )
 from erc_kedro.modelling.cell_store import CellStore, open_cells
 from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.pipelines.study.checks import check_asked, check_groups
 from erc_kedro.pipelines.study.parameters import StudyParameters
-from erc_kedro.pipelines.study.plan import KEYS, by_arm, check_changes, plan
+from erc_kedro.pipelines.study.plan import KEYS, by_arm, plan
 
 logger = logging.getLogger(__name__)
 
@@ -57,8 +58,9 @@ def train_cells(
         synthetic_only: Likewise.
 
     Returns:
-        folder; groups: key of each group, and its cells' fingerprints in order; rows: digest of the
-        rows of test that were predicted; digests of train and of the synthetic dialogues.
+        folder; groups: key of each group, a digest of what it asks for, and its cells'
+        fingerprints in order; rows: digest of the rows of test that were predicted; digests of
+        train and of the synthetic dialogues.
     """
     from erc_kedro.modelling.cell_digest import table_digest
     from erc_kedro.modelling.cells import CellTrainer
@@ -66,7 +68,7 @@ def train_cells(
     label_set = label_set_of(corpus_card)
     recipes = by_arm(real_only, oversampled, augmented, synthetic_only)
     groups = plan(study, recipes, train_dialogues, label_set)
-    check_changes(groups, training.classifier)
+    check_groups(groups, training.classifier, train_dialogues, synthetic_dialogues, label_set)
     test = held_out_texts[held_out_texts["split"] == "test"].reset_index(drop=True)
     trainer = CellTrainer(
         train_dialogues.reset_index(drop=True),
@@ -121,9 +123,12 @@ def choose_baselines(
     train = train_dialogues.reset_index(drop=True)
     recipes = by_arm(real_only, oversampled, augmented, synthetic_only)
     groups = {group.key: group for group in plan(study, recipes, train, label_set)}
+    check_asked(list(groups.values()), study_cells)
     cells = open_cells(study_cells)
-    masks = split_dialogues(train, own.folds, study.first_seed, label_set)
-    folds = [HeldOut.of(train[~mask], train[mask], label_set) for mask in masks]
+    folds = []
+    if any(group.folds for group in groups.values()):
+        masks = split_dialogues(train, own.folds, study.first_seed, label_set)
+        folds = [HeldOut.of(train[~mask], train[mask], label_set) for mask in masks]
 
     def sums(part: HeldOut, codes: np.ndarray) -> Floats:
         return part.counts(np.eye(len(label_set))[codes]).sum(0)

@@ -14,7 +14,7 @@ from pydantic import (
 
 from erc_kedro.core.parameters import ParameterGroup
 from erc_kedro.core.tuning import Choice
-from erc_kedro.modelling.recipe_space import searchable
+from erc_kedro.modelling.searchable import OF_EMOTIONS, searchable
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Fractions = Annotated[tuple[Fraction, ...], Field(min_length=1)]
@@ -36,10 +36,15 @@ def _flat(changes: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
     known = searchable()
+    if {AMOUNT, "ratio"} <= changes.keys():
+        raise ValueError("amount and ratio both say how many: leave one out")
     for name, value in changes.items():
         if name == AMOUNT:
             if not isinstance(value, int | float) or not 0 < value <= 1:
                 raise ValueError(f"amount must be above 0 and at most 1, not {value!r}")
+        elif name.startswith(OF_EMOTIONS):
+            if value is not None and (isinstance(value, str | bool) or value < 0):
+                raise ValueError(f"{name} must be at least 0, or null, not {value!r}")
         elif name not in known:
             raise ValueError(f"no such thing can be changed: {name}; known: amount, {_list(known)}")
         else:
@@ -101,7 +106,8 @@ class CurvesParameters(ParameterGroup):
 
     Attributes:
         real_fractions: Parts of real train; none leaves the curves out.
-        amounts: Shares of the augmented recipe's synthetic dialogues, beside none.
+        amounts: Shares of the accepted dialogues of its strategy, whatever its own ratio or amount,
+            beside none.
         also: Other treatments, such as a recipe that tuning proposed.
         n_seeds: Classifiers of each.
     """

@@ -11,10 +11,13 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.experiment import ARMS
 from erc_kedro.core.imbalance import rarest
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.core.mixing import Recipe
+from erc_kedro.core.recipe import EMOTION_RATIOS, Recipe
 from erc_kedro.core.study import CellGroup, Imbalance, Treatment, shared
-from erc_kedro.modelling.recipe_space import TRAINING
+from erc_kedro.modelling.searchable import OF_EMOTIONS, TRAINING
 from erc_kedro.pipelines.study.parameters import AMOUNT, StudyParameters, TreatmentParameters
+
+_ONE_OF = {AMOUNT, "ratio"}
+"""Ways to say how many: what a change says takes the place of what its base says."""
 
 KEYS = ["dialogue_id", "turn"]
 """What tells the rows of test apart."""
@@ -36,9 +39,23 @@ def plan(
         train: Real train; its label counts say which emotions are rare.
         label_set: Of the corpus.
 
+    Returns:
+        The groups; a change that changes nothing of its recipe has none.
+
     Raises:
-        UserError: If a treatment, or an emotion that is named, cannot be.
+        UserError: If a treatment, or an emotion that is named, cannot be, or a fraction below 1
+            takes all of train.
     """
+    n = train["dialogue_id"].nunique()
+    for fraction in study.confirmatory.real_fractions:
+        if fraction < 1 and round(fraction * n) >= n:
+            raise UserError(
+                "A fraction of real train leaves no dialogue out.",
+                where="study.confirmatory.real_fractions",
+                expected=f"1, or at most {(n - 1) / n:.3g} of its {n} dialogues",
+                found=f"{fraction:g}",
+                remedy="correct it: what is left out chooses the baseline",
+            )
     treatments = {name: _treatment(own, recipes) for name, own in study.treatments.items()}
     groups = [
         *_confirmatory(study, treatments),
@@ -51,24 +68,6 @@ def plan(
     if any(group.treatment.recipe.schedule == "easy_first" for group in groups):
         shift_weights(label_set)  # refuses, before anything is trained, what it cannot place
     return shared(groups)
-
-
-def check_changes(groups: list[CellGroup], classifier: str) -> None:
-    """Refuse treatments that change settings of the other classifier.
-
-    Raises:
-        UserError: Naming the first one.
-    """
-    for group in groups:
-        changed = {} if group.treatment.imbalance else group.treatment.training
-        for path in changed:
-            if path.split(".")[0] not in ("objective", classifier):
-                raise UserError(
-                    f"What a treatment changes has no effect: the classifier is {classifier!r}.",
-                    where=f"study: {group.key}: training.{path}",
-                    expected=f"training.objective. or training.{classifier}. and a setting of it",
-                    remedy="leave the treatment out, as conf/gpu/parameters.yml does",
-                )
 
 
 def by_arm(*recipes: Recipe) -> dict[str, Recipe]:
@@ -87,13 +86,23 @@ def _treatment(own: TreatmentParameters, recipes: Mapping[str, Recipe]) -> Treat
         for name, value in own.changes.items()
         if name.startswith(TRAINING)
     }
+    ratios = {
+        name.removeprefix(OF_EMOTIONS): value
+        for name, value in own.changes.items()
+        if name.startswith(OF_EMOTIONS)
+    }
     fields: dict[str, Any] = {
-        name: value for name, value in own.changes.items() if not name.startswith(TRAINING)
+        name: value
+        for name, value in own.changes.items()
+        if not name.startswith((TRAINING, OF_EMOTIONS))
     }
     if AMOUNT in fields:
-        fields = {"ratio": None} | fields  # which would win over it
+        fields["ratio"] = None  # which would win over it
+    base = recipes[own.recipe]
+    if ratios:
+        fields[EMOTION_RATIOS] = base.emotion_ratios | ratios
     try:
-        recipe = Recipe(**recipes[own.recipe].in_effect() | fields)
+        recipe = Recipe(**base.in_effect() | fields)
     except ValidationError as error:
         raise UserError(
             "A treatment changes its recipe to one that cannot be.",
@@ -193,22 +202,25 @@ def _imbalance(
 def _ablation(study: StudyParameters, recipes: Mapping[str, Recipe]) -> list[CellGroup]:
     own, whole = study.ablation, study.confirmatory.treatment
     base = study.treatments[whole]
-    cases = {whole: base} | {
-        name: base.model_copy(update={"changes": {**base.changes, **changes}})
-        for name, changes in own.changes.items()
-    }
+    cases = {whole: _treatment(base, recipes)}
+    for name, changes in own.changes.items():
+        kept = {k: v for k, v in base.changes.items() if not {k, *changes} >= _ONE_OF}
+        case = base.model_copy(update={"changes": {**kept, **changes}})
+        cases[name] = _treatment(case, recipes)
+    plain = cases[whole].plain()
     seeds = study.seeds(own.n_seeds)
     return [
         CellGroup(
             "ablation",
             name,
             fraction,
-            _treatment(case, recipes),
+            case,
             seeds,
             against=() if name == whole else (whole,),
         )
         for fraction in own.real_fractions
         for name, case in cases.items()
+        if name == whole or case.plain() != plain  # else there is nothing to compare
     ]
 
 

@@ -13,6 +13,7 @@ from erc_kedro.core.metrics import dialogue_counts
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.study_results import as_written, confirmatory_of, scores_of, tabulate
 from erc_kedro.modelling.cell_store import open_cells
+from erc_kedro.pipelines.study.checks import check_asked
 from erc_kedro.pipelines.study.parameters import StudyParameters
 from erc_kedro.pipelines.study.plan import KEYS, by_arm, for_test, plan
 
@@ -40,7 +41,8 @@ def score_study(
         1).
 
     Raises:
-        UserError: If the cells predicted other rows than test has.
+        UserError: If the cells predicted other rows than test has, or are not those that the
+            parameters ask for.
     """
     from erc_kedro.modelling.cell_digest import table_digest
 
@@ -53,6 +55,7 @@ def score_study(
         )
     recipes = by_arm(real_only, oversampled, augmented, synthetic_only)
     groups = for_test(plan(study, recipes, train_dialogues, label_set))
+    check_asked(groups, study_cells)
     cells = open_cells(study_cells)
     counted = test.index.isin(labelled(test).index)
     truth = label_set.codes(test["emotion"][counted], where="test")

@@ -16,13 +16,12 @@ from erc_kedro.core.proposal import is_ratio_zero, overlay, propose
 from erc_kedro.core.tuning import listen_to_trials, trial_listener
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
+from erc_kedro.pipelines.tuning.opened import check_opened, open_again, opened_by
 from erc_kedro.pipelines.tuning.parameters import TuningParameters
 from erc_kedro.pipelines.tuning.workplace import (
     ToldInEffect,
+    as_workers_see,
     chosen_trials,
-    named_after,
-    open_again,
-    table_digest,
     workplaces,
 )
 
@@ -64,7 +63,6 @@ def search_recipes(
         UserError: If the space cannot be searched, or the study is about something else.
     """
     from erc_kedro.modelling.need import open_for_need
-    from erc_kedro.modelling.open import what_training_depends_on
     from erc_kedro.modelling.recipe_objective import ObjectiveFiles
     from erc_kedro.tuning import search, trial_table
 
@@ -79,32 +77,16 @@ def search_recipes(
     )
     if space.goes_by_need:
         open_for_need(tuning_features)  # is refused before anything is tried
-    about = {
-        "corpus": corpus_card["corpus"],
-        "digest of the corpus": corpus_card["digest"],
-        "digest of train": table_digest(train_dialogues),
-        "digest of the synthetic dialogues": table_digest(synthetic_dialogues),
-        "training": what_training_depends_on(training, tuning_features, label_set),
-        "adapted encoder": (tuning_features.get("adapted") or {}).get("fingerprint"),
-        "default recipe": augmented.in_effect(),
-        "folds": tuning.folds,
-        "seeds": list(tuning.seeds),
-    }
-    opened = {
-        "name": tuning.study_name(named_after(corpus_card)),
-        "space": {n: own.model_dump(exclude_defaults=True) for n, own in space.dimensions.items()},
-        "objectives": list(tuning.objectives),
-        "about": about,
-        "first": space.first(),
-        "seed": tuning.seed,
-    }
+    opened = opened_by(
+        tuning, training, space, tuning_features, train_dialogues, synthetic_dialogues, corpus_card
+    )
     study = open_again(replace(study_storage, patience=tuning.patience), opened)
     devices, settings = workplaces(tuning.workers, space.training)
     with TemporaryDirectory() as folder, _told_in_effect(space):
         files = ObjectiveFiles(
             folder=Path(folder),
             space=replace(space, training=settings),
-            features=tuning_features,
+            features=as_workers_see(tuning_features, devices),
             label_set=label_set,
             folds=tuning.folds,
             split_seed=tuning.seed,
@@ -160,6 +142,9 @@ def check_on_dev(
         seeds; scores of best and of ratio_zero (metric to one value per seed); comparisons (metric,
         difference, ci95), best minus ratio 0 by a crossed paired bootstrap. Without a best recipe
         that adds dialogues there is nothing to compare, and both are empty.
+
+    Raises:
+        UserError: If the search was about other data or other parameters.
     """
     checked: dict[str, Any] = {"seeds": list(tuning.check_seeds), "scores": {}, "comparisons": []}
     if is_ratio_zero(search_summary):
@@ -178,6 +163,18 @@ def check_on_dev(
         train_dialogues,
         synthetic_dialogues,
         label_set,
+    )
+    check_opened(
+        opened_by(
+            tuning,
+            training,
+            space,
+            tuning_features,
+            train_dialogues,
+            synthetic_dialogues,
+            corpus_card,
+        ),
+        search_summary["opened"],
     )
     best = search_summary["best"]["settings"]
     trainer = Trainer(synthetic_dialogues, tuning_features, label_set, augmented)

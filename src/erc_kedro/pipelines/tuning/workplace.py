@@ -1,17 +1,15 @@
 """Where a search is done: how many workers, on which GPUs, and with which settings of the study."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import pandas as pd
-
-from erc_kedro.core.tuning import Dimension, Outcome, Settings, TrialListener
+from erc_kedro.core.tuning import Outcome, Settings, TrialListener
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
 
 if TYPE_CHECKING:
-    from erc_kedro.tuning import Study, StudyStorage
+    from erc_kedro.tuning import Study
 
 
 def workplaces(
@@ -46,35 +44,12 @@ def workplaces(
     return seen, training.model_copy(update={"device": "cuda"}) if n else training
 
 
-def open_again(storage: "StudyStorage", opened: Mapping[str, Any]) -> "Study":
-    """Open the study that a search was done in, by what its summary says of it."""
-    from erc_kedro.tuning import open_study
-
-    space = {name: Dimension(**own) for name, own in opened["space"].items()}
-    return open_study(
-        storage,
-        opened["name"],
-        space,
-        opened["objectives"],
-        opened["about"],
-        opened["first"],
-        opened["seed"],
-    )
-
-
-def table_digest(table: pd.DataFrame) -> str:
-    """Return 16 hex digits for what is in a dialogue table."""
-    from erc_kedro.modelling.classifier_store import digest
-
-    columns = ["dialogue_id", "turn", "speaker", "text", "emotion"]
-    columns += ["strategy"] if "strategy" in table else []
-    return digest([table[name].tolist() for name in columns])
-
-
-def named_after(corpus_card: Mapping[str, Any]) -> str:
-    """Return what a study is named after: the corpus, or its sample."""
-    corpus, source = corpus_card["corpus"], corpus_card["corpus_source"]
-    return str(corpus) if source == "official" else f"{corpus}-{source}"
+def as_workers_see(features: dict[str, Any], devices: Sequence[str | None]) -> dict[str, Any]:
+    """Return features for workers: own encoders are fine-tuned on the one GPU that each sees."""
+    own = features.get("adaptation")
+    if not own or not any(devices) or not str(own["device"]).startswith("cuda"):
+        return features
+    return features | {"adaptation": own | {"device": "cuda"}}
 
 
 def chosen_trials(study: "Study", space: RecipeSpace) -> dict[str, Any]:
