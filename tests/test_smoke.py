@@ -87,7 +87,7 @@ def test_mlflow_holds_a_parent_and_one_finished_child_per_arm(
         assert run.data.tags["corpus"] == "meld"
         assert run.data.tags["corpus_source"] == "sample"
         assert run.data.tags["kedro_command"] == "kedro run --pipelines=augment_meld --env=test"
-    assert parent.data.params["meld.augmented.loss_weight"] == "0.05"
+    assert parent.data.params["meld.augmented.loss_weight"] == "0.1"
     assert parent.data.params["meld.training.contextual.steps"] == "12"
     assert parent.data.metrics["gx_success_percent"] == 100
     for child in children:
@@ -111,13 +111,14 @@ def test_arms_are_made_of_the_data_that_their_names_say(finished: tuple[Project,
     assert set(sets["real_only"]["source"]) == {"real"}
     assert set(sets["synthetic_only"]["source"]) == {"synthetic"}
     assert set(sets["oversampled"]["source"]) == {"real", "repeated"}
-    assert sizes["augmented"] == sizes["real_only"] + sizes["synthetic_only"]
+    half = sizes["synthetic_only"] / 2
+    assert sizes["augmented"] == pytest.approx(sizes["real_only"] + half, abs=6)
     assert sizes["oversampled"] == pytest.approx(sizes["augmented"], abs=15)
     rare = {arm: (table["emotion"] == "fear").mean() for arm, table in sets.items()}
     assert rare["oversampled"] > rare["real_only"]
     weights = sets["augmented"].groupby("source")["weight"].unique()
     assert weights["real"] == [1.0]
-    assert weights["synthetic"] == [0.05]
+    assert weights["synthetic"] == [0.1]
 
 
 @pytest.mark.usefixtures("untracked")

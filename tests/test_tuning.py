@@ -137,8 +137,8 @@ def test_the_first_trials_are_ratio_0_and_the_default_recipe(
     assert set(trials["state"]) == {"COMPLETE"}
     assert set(SPACE) < set(trials.columns)
     assert trials["ratio"][0] == 0
-    assert trials["ratio_in_effect"][1] == summary["most"]["balanced"]
-    assert trials["loss_weight"][:2].tolist() == [0.05, 0.05]
+    assert trials["ratio_in_effect"][1] == pytest.approx(summary["most"]["balanced"] / 2, abs=1e-4)
+    assert trials["loss_weight"][:2].tolist() == [0.1, 0.1]
     assert trials["strategy"][:2].tolist() == ["balanced", "balanced"]
     assert (trials["ratio_in_effect"] <= trials["strategy"].map(summary["most"])).all()
     assert trials[list(HEADLINE)].notna().all(axis=None)
@@ -158,7 +158,9 @@ def test_a_single_trial_is_reproducible_to_the_last_digit(
         catalog.load(f"params:meld.{name}") for name in ("tuning", "training", "augmented")
     )
     label_set = label_set_of(card)
-    space = RecipeSpace.made_from(tuning.dimensions, augmented, training, train, synthetic)
+    space = RecipeSpace.made_from(
+        tuning.dimensions, augmented, training, train, synthetic, label_set
+    )
     validation = CrossValidation(
         train, Trainer(synthetic, features, label_set, augmented), folds=tuning.folds,
         split_seed=tuning.seed, seeds=tuning.seeds, label_set=label_set,

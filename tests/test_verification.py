@@ -9,7 +9,9 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import OTHER
 from tests.conftest import Project
 
-ASKING = {"weighting": "importance", "min_confidence": 0.1, "emotion_ratios": {"fear": 0.5}}
+ASKING: dict[str, Any] = {
+    "weighting": "importance", "min_confidence": 0.1, "emotion_ratios": {"fear": 0.5}, "amount": 1.0,
+}  # fmt: skip
 MIX = "meld.augmented.mixing.mix"
 
 
@@ -40,7 +42,7 @@ def test_verdicts_decide_what_is_learnt_and_verifiers_are_kept(
     assert not seeds[0].equals(seeds[1])
     assert ((synthetic["emotion"] == OTHER) >= (synthetic["confidence"] < 0.1)).all()
     learnt = synthetic[synthetic["emotion"] != OTHER]
-    assert learnt.groupby("seed")["weight"].mean().tolist() == pytest.approx([0.05, 0.05])
+    assert learnt.groupby("seed")["weight"].mean().tolist() == pytest.approx([0.1, 0.1])
     assert learnt["weight"].nunique() > 10
     for _, own in sets.groupby("seed"):
         counts = own["source"][own["emotion"] == "fear"].value_counts()
@@ -80,7 +82,7 @@ def test_dialogues_are_chosen_by_need_and_copies_match_them(
         assert len(added) == pytest.approx(0.1 * n_real, abs=10)
         repeated = (copies["seed"] == seed) & (copies["source"] == "repeated")
         assert repeated.sum() == pytest.approx(len(added), abs=15)
-        assert added["weight"].mean() == pytest.approx(0.05)
+        assert added["weight"].mean() == pytest.approx(0.1)
         assert added["weight"].nunique() > 10
         other = alone["dialogue_id"][alone["seed"] == seed]
         assert set(other) != set(added["dialogue_id"])
