@@ -10,7 +10,8 @@ from erc_kedro.core.labels import OTHER
 from tests.conftest import Project
 
 ASKING: dict[str, Any] = {
-    "weighting": "importance", "min_confidence": 0.1, "emotion_ratios": {"fear": 0.5}, "amount": 1.0,
+    "amount": 1.0, "weighting": "importance", "min_confidence": 0.1,
+    "emotion_ratios": {"fear": 0.5},
 }  # fmt: skip
 MIX = "meld.augmented.mixing.mix"
 

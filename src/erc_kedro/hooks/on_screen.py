@@ -163,7 +163,7 @@ def _print_table(table: pd.DataFrame, comparison: dict[str, Any]) -> None:
     shown = Table(
         title=f"{corpus} ({source} data): test F1 in points, {over_seeds(n_seeds)}, "
         f"real fraction {comparison['real_fraction']:g}",
-        caption="Difference to the first arm, 95 % interval, p adjusted (Holm). Smallest true "
+        caption="Difference from the first arm, 95 % interval, p adjusted (Holm). Smallest true "
         "difference that a single test at 5 % finds with 80 % power: "
         + ", ".join(f"{100 * size:.1f} {plain(metric)}" for metric, size in smallest.items()),
     )
