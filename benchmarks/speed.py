@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,7 +101,7 @@ def sample() -> Iterator[Result]:
     with project() as place:
         run = ("run", "--pipeline=augment_meld")
         cold = timed(lambda: kedro(place, *run), 1)
-        yield Result("sample run, empty caches", "360 s", cold, "312 s (docs/results.md)")
+        yield Result("sample run, empty caches", "260 s", cold, "205 s (docs/results.md)")
         kept = timed(lambda: kedro(place, *run), 2)
         yield Result("the same run again, everything kept", "90 s", kept)
         yield Result("logging one arm's model, 5 seeds", "3 s", _log_models(place))
@@ -141,25 +142,24 @@ def dialogues(n: int, n_turns: int, seed: int) -> pd.DataFrame:
 
 
 def encoding() -> Iterator[Result]:
-    """Utterances per second of the embedded encoder."""
-    import torch
-
+    """Utterances per second of the embedded encoder on all cores, by precision."""
     from erc_kedro.modelling.encoders import EMBEDDED, Encoder, Pooling
 
     parameters = yaml.safe_load((ROOT / "conf/base/parameters_encoding.yml").read_text("utf-8"))
     settings = parameters["meld"]["encoding"]
     poolings = [Pooling(part["layer"], part["how"]) for part in settings["poolings"]]
-    encoder = Encoder(EMBEDDED, poolings, settings["max_tokens"], "cpu")
     sample_folder = ROOT / "src/erc_kedro/corpora/sample_meld"
     texts = pd.read_csv(sample_folder / "train_sent_emo.csv")["Utterance"].unique().tolist()
-    list(encoder.encode(texts[:64]))
-    cores = torch.get_num_threads()
-    for threads in sorted({1, cores}):
-        torch.set_num_threads(threads)
-        seconds = timed(lambda: list(encoder.encode(texts)), 3)
-        what = f"encoding, {len(texts)} utterances, {threads} thread{'s'[: threads - 1]}"
+    for precision in ("float32", "bfloat16"):
+        encoder = Encoder(EMBEDDED, poolings, settings["max_tokens"], "cpu", precision)
+        list(encoder.encode(texts[:64]))
+        seconds = timed(partial(_encode_all, encoder, texts), 3)
+        what = f"encoding, {len(texts)} utterances, {precision}"
         yield Result(what, "", [len(texts) / s for s in seconds], unit="utterances/s")
-    torch.set_num_threads(cores)
+
+
+def _encode_all(encoder: Any, texts: list[str]) -> None:
+    list(encoder.encode(texts))
 
 
 def bootstrap() -> Iterator[Result]:
