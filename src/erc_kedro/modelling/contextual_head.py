@@ -27,7 +27,7 @@ class SeededDropout(nn.Module):
         words = torch.empty(-(-values.numel() // 8), dtype=torch.int64, device=values.device)
         words.random_(-(2**63), None, generator=self.generator)
         kept = (words.view(torch.uint8)[: values.numel()] >= self.dropped).view(values.shape)
-        return values * kept * (256 / (256 - self.dropped))
+        return (values * kept).mul_(256 / (256 - self.dropped))
 
 
 class TurnConvolution(nn.Module):

@@ -73,7 +73,7 @@ class StackedDropout(nn.Module):
             if size:
                 row[: -(-size * width // 8)].random_(-(2**63), None, generator=generator)
         kept = (words.view(torch.uint8)[:, :each] >= self.dropped).reshape(values.shape)
-        return values * kept * (256 / (256 - self.dropped))
+        return (values * kept).mul_(256 / (256 - self.dropped))
 
 
 class StackedHead(nn.Module):
