@@ -97,7 +97,7 @@ def check_asked(groups: Sequence[CellGroup], study_cells: Mapping[str, Any]) -> 
     """
     from erc_kedro.modelling.cell_digest import cells_asked
 
-    trained = {entry["key"]: entry["asked"] for entry in study_cells["groups"]}
+    trained = {entry["key"]: entry.get("asked") for entry in study_cells["groups"]}
     for group in groups:
         if trained.get(group.key) != cells_asked(group):
             raise UserError(
