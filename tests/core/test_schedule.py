@@ -72,8 +72,6 @@ def test_a_schedule_of_which_a_part_is_empty_is_none() -> None:
     single = REAL[REAL["dialogue_id"] == "train-0"]
     easy = Recipe(schedule="easy_first")
     assert schedule_columns(mix(single, SYNTHETIC, easy, AUGMENTED, LABELS, 0)) == []
-    unlabelled = REAL.assign(emotion=OTHER)
-    assert schedule_columns(mix(unlabelled, SYNTHETIC, easy, AUGMENTED, LABELS, 0)) == []
 
 
 def test_both_parts_hold_something_to_learn_even_if_most_dialogues_do_not() -> None:

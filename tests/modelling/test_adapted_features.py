@@ -126,7 +126,7 @@ class TestTuning:
     }
 
     def test_adapted_can_be_searched_and_ratio_0_never_adapts(self) -> None:
-        space = RecipeSpace.made_from(self.SPACE, ALL, TRAINING, TRAIN, SYNTHETIC)
+        space = RecipeSpace.made_from(self.SPACE, ALL, TRAINING, TRAIN, SYNTHETIC, LABELS)
         opened = {
             (ratio, own): space.open({"ratio": ratio, "adapted": own})[0].asks_adaptation
             for ratio in (0.0, 0.2)
@@ -139,7 +139,7 @@ class TestTuning:
 
     def test_a_default_with_adaptation_is_kept_where_it_is_not_searched(self) -> None:
         space = RecipeSpace.made_from(
-            {"ratio": self.SPACE["ratio"]}, ADAPTED, TRAINING, TRAIN, SYNTHETIC
+            {"ratio": self.SPACE["ratio"]}, ADAPTED, TRAINING, TRAIN, SYNTHETIC, LABELS
         )
         zero, default = space.first()
         assert not space.open(zero)[0].asks_adaptation

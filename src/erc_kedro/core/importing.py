@@ -191,8 +191,7 @@ def _is_unicode(text: str) -> bool:
 
 def _name(value: Any) -> str | None:
     """Return a name that may be given as a whole number; pandas makes floats of those."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    value = int(value) if isinstance(value, float) and value.is_integer() else value
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     name = str(value).strip()
