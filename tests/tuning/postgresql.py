@@ -65,5 +65,7 @@ class Server:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._programs / program), *arguments]
         if os.getuid() == 0:
-            command = ["runuser", "-u", "postgres", "--", *command]
+            places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+            become = shutil.which("runuser", path=places) or "runuser"
+            command = [become, "-u", "postgres", "--", *command]
         subprocess.run(command, cwd=self._folder, check=True, stdout=subprocess.DEVNULL, timeout=60)
