@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from erc_kedro.core.metrics import HEADLINE
 from erc_kedro.core.study_verdict import by_amount
@@ -25,7 +25,7 @@ FIGURES = {
     "emotions": "What the treatment under test changes in the F1 of each emotion, with 95 % "
     "intervals.",
     "curves": "F1 on test over the part of real train, by the amount of synthetic dialogues that "
-    "are mixed in: mean ± standard deviation over seeds above, difference to none with 95 % "
+    "are mixed in: mean ± standard deviation over seeds above, difference from none with 95 % "
     "interval below. An adapted encoder has learnt from all of them.",
     "imbalance": "F1 of rare emotions over how many of their utterances are learnt, mean ± "
     "standard deviation over seeds. A larger weight in the loss stands at the number of real ones.",
@@ -117,7 +117,7 @@ def _curves(rows: pd.DataFrame) -> Figure:
             ax.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
         below.set_xlim(above.get_xlim())
         name_axes(above, y=f"{plain(metric)}, points", title=_title(metric))
-        name_axes(below, x="part of real train", y="difference to none, points")
+        name_axes(below, x="part of real train", y="difference from none, points")
     label = {name: _amount_label(by_amount(name), name) for name in amounts}
     add_legend(figure, [_handle(look[name], label[name]) for name in amounts])
     return figure
@@ -136,11 +136,14 @@ def _imbalance(rows: pd.DataFrame) -> Figure:
     for ax, emotion in zip(axes, emotions, strict=True):
         own = rows[(rows["emotion"] == emotion) & (rows["metric"] == f"f1_{emotion}")]
         how = own["treatment"].str.split().str[1]
-        step = 0.008 * own["learnt"].max()  # side by side, where they learnt equally many
         for place, name in enumerate(_HOW):
             chosen = own[how == name].sort_values("learnt")
-            x = chosen["learnt"] + step * (place - 1.5)
+            x = chosen["learnt"].clip(lower=1) * 1.05 ** (place - 1.5)  # side by side
             _bars(ax, x, chosen["mean"], chosen["std"], look[name], line=name == "none")
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        ax.xaxis.set_minor_locator(NullLocator())
         ax.grid(axis="y", color=MUTED, alpha=0.25, linewidth=0.6)
         name_axes(
             ax, x=f"utterances of {label(emotion)} learnt", y="its F1, points", title=label(emotion)
