@@ -99,7 +99,7 @@ def adapt(
         encoder: the folder of the adapted encoder; None if nobody asks.
     """
     recipes = [own for own in asking.values() if isinstance(own, Recipe)]
-    others = [own for own in asking.values() if not isinstance(own, Recipe)]
+    others = [own for own in asking.values() if not isinstance(own, Recipe)]  # try more ratios
     asks = any(own.asks_adaptation for own in asking.values())
     if not asks and not (others and any(own.may_be_adapted for own in recipes)):
         return {"encoder": None}

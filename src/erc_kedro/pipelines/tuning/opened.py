@@ -28,6 +28,7 @@ def opened_by(
     corpus_card: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what a study is opened by: name, space, objectives, what it is about, first trials."""
+    from erc_kedro.modelling.cell_digest import table_digest
     from erc_kedro.modelling.open import what_training_depends_on
 
     adapted = features.get("adapted") or {}
@@ -92,15 +93,6 @@ def open_again(storage: "StudyStorage", opened: Mapping[str, Any]) -> "Study":
         opened["first"],
         opened["seed"],
     )
-
-
-def table_digest(table: pd.DataFrame) -> str:
-    """Return 16 hex digits for what is in a dialogue table."""
-    from erc_kedro.modelling.classifier_store import digest
-
-    columns = ["dialogue_id", "turn", "speaker", "text", "emotion"]
-    columns += ["strategy"] if "strategy" in table else []
-    return digest([table[name].tolist() for name in columns])
 
 
 def named_after(corpus_card: Mapping[str, Any]) -> str:
