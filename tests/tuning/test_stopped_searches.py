@@ -34,13 +34,12 @@ class TestKilledWorkers:
         self, storage: StudyStorage, tmp_path: Path, quick: Timing
     ) -> None:
         study, recorded = open_parabola(storage), Recorded(tmp_path / "runs", seconds=0.1)
-        killed = []
+        killed, ended = [], threading.Event()
 
         def kill() -> None:
-            for _ in range(3):
-                wait_until(lambda: len(workers_of(os.getpid())) == 2)
-                time.sleep(random.uniform(0.2, 0.5))
-                if running := workers_of(os.getpid()):
+            """Up to three workers; where they are quick, the search ends before the last one."""
+            while len(killed) < 3 and not ended.wait(random.uniform(0.2, 0.5)):
+                if len(running := workers_of(os.getpid())) == 2:
                     victim = random.choice(running)
                     victim.kill()
                     killed.append(victim.pid)
@@ -48,9 +47,10 @@ class TestKilledWorkers:
         killer = threading.Thread(target=kill)
         killer.start()
         search(study, recorded, trials=16, workers=2, timing=quick)
+        ended.set()
         killer.join()
         assert not workers_of(os.getpid())
-        assert len(killed) == 3
+        assert killed
         assert states(study).count("COMPLETE") == 16
         assert len(without_repeats(completed(study))) == 16
         assert len(without_repeats(recorded.read())) == 16
