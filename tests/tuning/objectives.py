@@ -25,19 +25,32 @@ def make_parabola() -> Objective:
 
 @dataclass(frozen=True)
 class Recorded:
-    """Makes a parabola that takes its time, and writes down what it tries."""
+    """Makes a parabola that takes its time, and writes down what it tries.
+
+    With `held`, trials after so many wait until `let_go`: what is to happen amid a search does.
+    """
 
     file: Path
     seconds: float = 0.0
+    held: int | None = None
 
     def __call__(self) -> Objective:
         def objective(settings: Settings) -> Outcome:
             time.sleep(self.seconds)
+            while self.held is not None and len(self.read()) >= self.held and not self._go.exists():
+                time.sleep(0.02)
             with self.file.open("a") as file:
                 file.write(json.dumps(dict(settings)) + "\n")
             return parabola(settings)
 
         return objective
+
+    @property
+    def _go(self) -> Path:
+        return self.file.with_suffix(".go")
+
+    def let_go(self) -> None:
+        self._go.touch()
 
     def read(self) -> list[dict[str, Any]]:
         if not self.file.exists():
