@@ -21,7 +21,7 @@ from erc_kedro.modelling.classifier import (
     targets,
     unseen,
 )
-from erc_kedro.modelling.contextual_head import ContextualHead
+from erc_kedro.modelling.contextual_head import ContextualHead, Scratch
 from erc_kedro.modelling.features import Features, FeaturesBeside
 from erc_kedro.modelling.objective import Objective
 from erc_kedro.modelling.own_encoder import OwnEncoders
@@ -105,10 +105,13 @@ class ContextualClassifier(Classifier):
         )
         average = [parameter.detach().clone() for parameter in parameters]
         head.train()
+        room = Scratch(inputs.dtype)
         for step, chosen in enumerate(own.plan, 1):
             rows, neighbours = collate([own.dialogues[i] for i in chosen], settings.kernel)
             rows = rows.to(device)
-            logits = head(inputs[rows], neighbours.to(device))
+            seen = room.of((len(rows), inputs.shape[1]), device)
+            torch.index_select(inputs, 0, rows, out=seen)
+            logits = head(seen, neighbours.to(device))
             loss = objective.loss(logits, wanted[rows], sources[rows], weights[rows])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
