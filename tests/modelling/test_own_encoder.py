@@ -1,5 +1,6 @@
 """Classifiers with an encoder of their own: what it learns from, and who reads it."""
 
+import re
 from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,13 @@ from erc_kedro.core.recipe import Recipe
 from erc_kedro.modelling import own_encoder
 from erc_kedro.modelling.classifier import Training
 from erc_kedro.modelling.contextual import ContextualClassifier
-from erc_kedro.modelling.encoders import Encoder, Pooling
+from erc_kedro.modelling.encoders import Encoder, Pooling, load_pretrained
 from erc_kedro.modelling.features import FeatureStore
 from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 from erc_kedro.modelling.prepared import ENCODER
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.modelling.verification import Judge
-from tests.modelling.conftest import ADAPTATION
+from tests.modelling.conftest import ADAPTATION, save_bert
 from tests.modelling.test_adaptation import LABELS, utterances
 from tests.serving.conftest import CONTEXTUAL, FINETUNED, OBJECTIVE
 
@@ -110,6 +111,25 @@ def test_it_learns_from_real_utterances_alone(features: dict[str, Any]) -> None:
         assert all(torch.equal(alone[name], beside[name]) for name in alone)
     fewer = own_weights(fitted(features, TRAIN[:80], TRAIN[:80]))
     assert any(not torch.equal(alone[name], fewer[name]) for name in alone)
+
+
+def test_it_begins_with_the_adapted_one_where_the_recipe_has_that(
+    features: dict[str, Any], tmp_path: Path
+) -> None:
+    adapted = save_bert(tmp_path / "adapted", seed=9)
+    beside = {name: features[name] for name in ("path", "width")} | {"encoder": str(adapted)}
+    reading = features | {"beside": beside, "fingerprint": "both"}
+    frozen = reading | {"adaptation": HOW | {"frozen_layers": 1}}
+    weights = own_weights(opened(frozen).fit(TRAIN, TRAIN, seed=0)[0])
+    _, begun = load_pretrained(str(adapted))
+    for name, value in begun.state_dict().items():
+        same = torch.equal(weights[ENCODER + name], value.half())
+        assert same or not re.search(r"embeddings|layer\.0\.", name), name
+    before, after = (
+        what_training_depends_on(settings(), own, LABELS)["own encoder"]["encoder"]
+        for own in (features, reading)
+    )
+    assert before != after
 
 
 def test_who_learns_nothing_real_has_none(features: dict[str, Any]) -> None:

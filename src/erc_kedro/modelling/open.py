@@ -52,7 +52,8 @@ def open_classifier(
     """
     device = choose_device(settings.device)
     if settings.classifier == "finetuned":
-        finetuned = settings.finetuned.model_copy(update={"encoder": _encoder(settings, features)})
+        begun = {"encoder": _finetuned(settings, features)}
+        finetuned = settings.finetuned.model_copy(update=begun)
         return FineTunedClassifier(label_set, finetuned, settings.objective, device)
     if features["path"] is None:
         raise UserError(
@@ -73,7 +74,8 @@ def own_encoders(
 
     Args:
         settings: As for `open_classifier`.
-        features: As for `open_classifier`; `adaptation` says how encoders are fine-tuned.
+        features: As for `open_classifier`; `adaptation` says how encoders are fine-tuned. They
+            too begin with the adapted one.
         label_set: The corpus's label set.
 
     Raises:
@@ -84,9 +86,9 @@ def own_encoders(
     given = features["adaptation"]
     poolings = tuple(Pooling(**own) for own in given["poolings"])
     how = AdaptationSettings(**{k: v for k, v in given.items() if k != "poolings"})
-    check_layers(str(features["encoder"]), [own.layer for own in poolings])
-    device = choose_device(how.device)
-    return OwnEncoders(str(features["encoder"]), label_set, how, poolings, device)
+    begun = _begun(features, str(features["encoder"]))
+    check_layers(begun, [own.layer for own in poolings])
+    return OwnEncoders(begun, label_set, how, poolings, choose_device(how.device))
 
 
 def what_training_depends_on(
@@ -115,7 +117,7 @@ def what_training_depends_on(
             encoded["own encoder"] = encoders.about
             modules += _CODE_OF_OWN_ENCODERS
     else:
-        name = _encoder(settings, features)
+        name = _finetuned(settings, features)
         encoder = Encoder(name, [Pooling(-1, "mean")], device=device.type)
         encoded = {"features": None, "encoder": encoder.fingerprint}
         own["precision"] = choose_precision(own["precision"], device)
@@ -135,10 +137,14 @@ def what_training_depends_on(
     }
 
 
-def _encoder(settings: ClassifierSettings, features: Mapping[str, Any]) -> str:
-    """Return the encoder that is fine-tuned: the adapted one, if the recipe has one."""
+def _finetuned(settings: ClassifierSettings, features: Mapping[str, Any]) -> str:
+    return _begun(features, settings.finetuned.encoder)
+
+
+def _begun(features: Mapping[str, Any], otherwise: str) -> str:
+    """Return what is fine-tuned on real utterances: the adapted encoder, if the recipe has one."""
     beside = features.get("beside")
-    return settings.finetuned.encoder if beside is None else str(beside["encoder"])
+    return otherwise if beside is None else str(beside["encoder"])
 
 
 def _code_digest(*modules: str) -> str:

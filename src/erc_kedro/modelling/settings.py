@@ -41,7 +41,7 @@ class ContextualSettings(ParameterGroup):
     Attributes:
         own_encoder: Whether every classifier first fine-tunes an encoder of its own on the real
             utterances that it learns from, as `adaptation` says; what that makes of a text stands
-            beside the features.
+            beside the features. It begins with the adapted encoder, if the recipe has one.
         steps: Optimiser steps, the same in every arm, for 10,000 real utterances.
         step_scaling: For n real utterances, steps are multiplied by n / 10,000 to this power.
         batch_dialogues: Real dialogues in a batch. What an arm adds comes on top: all arms pass
