@@ -15,6 +15,7 @@ from kedro.validation.exceptions import ParameterValidationError
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.corpora import CORPORA
+from erc_kedro.hooks.parameter_errors import said_plainly
 from tests.conftest import Project
 
 SPOILT = """
@@ -34,24 +35,56 @@ def test_a_parameter_path_that_nothing_reads_is_refused_before_any_run(project: 
 
 
 @pytest.mark.parametrize(
-    ("group", "name", "value"),
+    ("group", "changed", "said"),
     [
-        ("augmented", "ratio", "much"),
-        ("augmented", "ratio", -0.5),
-        ("augmented", "loss_weight", 0),
-        ("augmented", "rato", 1),
-        ("experiment", "real_fraction", 0),
-        ("experiment", "real_fraction", 1.5),
-        ("experiment", "n_seeds", 0),
-        ("validation", "min_accepted", 2),
+        ("augmented", {"ratio": "much"}, ".ratio: must be a valid number, not 'much'"),
+        ("augmented", {"ratio": -0.5}, ".ratio: must be greater than or equal to 0, not -0.5"),
+        ("augmented", {"loss_weight": 0}, ".loss_weight: must be greater than 0, not 0"),
+        ("augmented", {"rato": 1}, ".rato: there is no such parameter; did you mean ratio?"),
+        ("augmented", {"zzzzzz": 1}, ".zzzzzz: there is no such parameter"),
+        ("real_only", {"weighting": "doubt"}, ": weighting without effect: extra is 'none'"),
+        ("experiment", {"real_fraction": 0}, ".real_fraction: must be greater than 0, not 0"),
+        ("experiment", {"n_seeds": 0}, ".n_seeds: must be greater than 0, not 0"),
+        ("encoding", {"poolings": 3}, ".poolings: must be a valid list, not 3"),
+        (
+            "training",
+            {"contextual": {"stepz": [3]}},
+            ".contextual.stepz: there is no such parameter; did you mean steps?",
+        ),
+        (
+            "validation",
+            {"min_accepted": 2},
+            ".min_accepted: must be less than or equal to 1, not 2",
+        ),
     ],
 )
 def test_a_parameter_of_wrong_type_range_or_name_is_refused(
-    project: Project, group: str, name: str, value: Any
+    project: Project, group: str, changed: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(ParameterValidationError, match=f"meld.{group}"):
-        project.run("augment_meld", {"meld": {group: {name: value}}})
+    with pytest.raises(ParameterValidationError) as caught:
+        project.run("augment_meld", {"meld": {group: changed}})
+    assert said_plainly(caught.value).splitlines()[:-1] == [
+        "A parameter is refused.",
+        f"  meld.{group}{said}",
+    ]
     assert project.runs() == []
+
+
+def test_all_parameters_that_are_refused_are_said_once(project: Project) -> None:
+    wrong = "meld.training.contextual.steps=0,meld.training.device=[1],meld.augmented.amount=two"
+    done = project.kedro("run", "--pipeline=augment_meld", f"--params={wrong}")
+    assert done.returncode != 0
+    assert done.stderr.strip().splitlines()[:-1] == [
+        "Error: 3 parameters are refused.",
+        "  meld.training.device: must be a valid string",
+        "  meld.training.contextual.steps: must be greater than 0, not 0",
+        "  meld.augmented.amount: must be a valid number, not 'two'",
+    ]
+
+
+def test_what_kedro_says_otherwise_of_parameters_is_left_as_it_is() -> None:
+    said = "Parameter validation failed:\n- Parameter 'meld.x': value is None"
+    assert said_plainly(ParameterValidationError(said)) == said
 
 
 def test_a_parameter_that_the_selected_nodes_do_not_read_is_refused(copied: Project) -> None:

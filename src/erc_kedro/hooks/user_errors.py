@@ -20,6 +20,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.corpora import CORPORA
 from erc_kedro.hooks.configuration import secrets_of
 from erc_kedro.hooks.namespaces import corpus_of
+from erc_kedro.hooks.parameter_errors import said_plainly
 from erc_kedro.modelling.files import check_writable
 from erc_kedro.tracking.provenance import flatten
 from erc_kedro.tracking.secrets import Secrets
@@ -151,7 +152,9 @@ class _Errors:
             cause = cause.__cause__
         error = cause if isinstance(cause, UserError) else error
         unknown_pipeline = str(error).startswith("Failed to find the pipeline named")
-        if isinstance(error, UserError | ParameterValidationError) or unknown_pipeline:
+        if isinstance(error, ParameterValidationError):
+            text = f"\nError: {said_plainly(error)}"
+        elif isinstance(error, UserError) or unknown_pipeline:
             text = f"\nError: {error}"
         else:
             text = "".join(traceback.format_exception(kind, error, trace)).rstrip()
