@@ -37,10 +37,12 @@ class TestKilledWorkers:
         killed = []
 
         def kill() -> None:
-            for _ in range(3):
+            for done in (2, 5, 8):
+                wait_until(lambda done=done: len(recorded.read()) >= done)
                 wait_until(lambda: len(workers_of(os.getpid())) == 2)
-                time.sleep(random.uniform(0.2, 0.5))
-                victim = random.choice(workers_of(os.getpid()))
+                time.sleep(random.uniform(0, 0.3))
+                # never the new one again and again: what kills three is given up
+                victim = min(workers_of(os.getpid()), key=psutil.Process.create_time)
                 victim.kill()
                 killed.append(victim.pid)
             recorded.let_go()
