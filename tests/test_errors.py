@@ -44,6 +44,11 @@ def test_a_parameter_path_that_nothing_reads_is_refused_before_any_run(project: 
         ("augmented", {"zzzzzz": 1}, ".zzzzzz: there is no such parameter"),
         ("real_only", {"weighting": "doubt"}, ": weighting without effect: extra is 'none'"),
         ("experiment", {"real_fraction": 0}, ".real_fraction: must be greater than 0, not 0"),
+        (
+            "experiment",
+            {"real_fraction": 1.5},
+            ".real_fraction: must be less than or equal to 1, not 1.5",
+        ),
         ("experiment", {"n_seeds": 0}, ".n_seeds: must be greater than 0, not 0"),
         ("encoding", {"poolings": 3}, ".poolings: must be a valid list, not 3"),
         (
