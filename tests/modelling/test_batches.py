@@ -15,6 +15,7 @@ from erc_kedro.modelling import contextual, finetuned
 from erc_kedro.modelling.batches import (
     Part,
     batches_of,
+    collate,
     of_dialogues,
     of_utterances,
     parts_of,
@@ -174,3 +175,27 @@ class TestTraining:
 def test_both_classifiers_share_one_place_that_decides() -> None:
     assert contextual.parts_of is finetuned.parts_of is parts_of
     assert contextual.batches_of is finetuned.batches_of is batches_of
+
+
+class TestCollate:
+    @given(st.lists(st.integers(1, 30), min_size=1, max_size=9), st.sampled_from([1, 3, 5]))
+    def test_each_turn_hears_the_turns_of_its_own_dialogue(
+        self, lengths: list[int], kernel: int
+    ) -> None:
+        starts = [100 + 40 * i for i in reversed(range(len(lengths)))]  # in any order
+        dialogues = [range(a, a + n) for a, n in zip(starts, lengths, strict=True)]
+        rows, neighbours = (own.tolist() for own in collate(dialogues, kernel))
+        assert rows == [row for dialogue in dialogues for row in dialogue]
+        none = len(neighbours)
+        for place, row in enumerate(rows):
+            own = next(dialogue for dialogue in dialogues if row in dialogue)
+            near = [row + k - kernel // 2 for k in range(kernel)]
+            wanted = [place + other - row if other in own else none for other in near]
+            assert neighbours[place] == wanted
+
+    @given(st.lists(st.integers(1, 100), min_size=1, max_size=9))
+    def test_fills_up_with_turns_that_hear_nothing(self, lengths: list[int]) -> None:
+        rows, neighbours = collate([range(n) for n in lengths], 3)
+        assert len(neighbours) % 64 == 0
+        assert 0 <= len(neighbours) - len(rows) < 64
+        assert (neighbours[len(rows) :] == len(neighbours)).all()

@@ -162,7 +162,7 @@ class TestFingerprint:
         copy = Encoder(str(tmp_path / "copy"), POOLINGS, max_tokens=32, device="cpu")
         assert copy.fingerprint != encoder.fingerprint
 
-    @pytest.mark.parametrize("name", ["_ROWS", "_LENGTH_STEP"])
+    @pytest.mark.parametrize("name", ["_ROWS", "LENGTH_STEP"])
     def test_changes_with_the_shape_of_batches(
         self, encoder: Encoder, tiny_bert: Path, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

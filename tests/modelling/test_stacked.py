@@ -14,6 +14,7 @@ from erc_kedro.core.labels import OTHER, VOTES
 from erc_kedro.modelling import contextual
 from erc_kedro.modelling.classifier import History, State, Training, in_groups
 from erc_kedro.modelling.contextual import ContextualClassifier
+from erc_kedro.modelling.products import Linear
 from erc_kedro.modelling.stacked_head import StackedHead
 from tests.modelling.test_contextual import CPU, FEATURES, LABELS, REAL, TEST, WRONG, classifier
 
@@ -162,7 +163,7 @@ class TestOnePass:
         assert (gpu.workers, gpu.together) == (1, contextual._TOGETHER)
 
     def test_knows_every_layer_with_weights(self) -> None:
-        heads = [nn.Sequential(nn.Linear(2, 2), nn.Conv1d(2, 2, 1)) for _ in range(2)]
+        heads = [nn.Sequential(Linear(2, 2), nn.Conv1d(2, 2, 1)) for _ in range(2)]
         with pytest.raises(TypeError, match="no stacked Conv1d"):
             StackedHead(heads)  # type: ignore[arg-type]
 

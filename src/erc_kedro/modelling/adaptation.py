@@ -18,9 +18,10 @@ from torch.nn import functional as F
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.progress import counting
-from erc_kedro.modelling.batches import Part, batches_of, of_utterances
+from erc_kedro.modelling.batches import LENGTH_STEP, Part, batches_of, of_utterances, round_up
 from erc_kedro.modelling.devices import computing_in
 from erc_kedro.modelling.encoders import load_pretrained
+from erc_kedro.modelling.products import learn_fast
 from erc_kedro.modelling.settings import AdaptationSettings
 from erc_kedro.modelling.threads import seeded, side_by_side, usable_cores
 
@@ -70,7 +71,7 @@ def adapt(
 
     def gradients(part: list[int], total: float) -> tuple[Gradients, float]:
         """Return the part's share of the gradients and of the loss of its batch."""
-        longest = max(len(ids[i]) for i in part)
+        longest = round_up(max(len(ids[i]) for i in part), LENGTH_STEP)
         tokens = torch.tensor([ids[i] + [pad] * (longest - len(ids[i])) for i in part])
         mask = torch.tensor([[1] * len(ids[i]) + [0] * (longest - len(ids[i])) for i in part])
         tokens, mask = tokens.to(device), mask.to(device)
@@ -89,11 +90,14 @@ def adapt(
     ):
         classify = nn.Linear(model.config.hidden_size, len(label_set)).to(device)
         model.to(device).eval()
+        learn_fast(model, device)
         groups = [_learnt(model, how.frozen_layers), list(classify.parameters())]
         learnt = [own for group in groups for own in group]
         rates = zip(groups, (how.learning_rate, how.head_learning_rate), strict=True)
         optimiser = torch.optim.AdamW(
-            [{"params": group, "lr": rate} for group, rate in rates], weight_decay=how.weight_decay
+            [{"params": group, "lr": rate} for group, rate in rates],
+            weight_decay=how.weight_decay,
+            fused=True,
         )
         rising = max(1, round(how.warmup * steps))
         schedule = torch.optim.lr_scheduler.LambdaLR(

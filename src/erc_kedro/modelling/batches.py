@@ -16,6 +16,12 @@ import torch
 
 from erc_kedro.core.schedule import ENTERS, LEAVES
 
+LENGTH_STEP = 8
+"""Texts of a batch are filled up to a multiple of so many tokens."""
+
+_ROWS = 64
+"""A batch of the contextual classifier holds a multiple of so many rows."""
+
 Positions = npt.NDArray[np.int64]
 OnePass = Callable[[Positions], Iterator[Positions]]
 """Cuts one pass over the items at these positions to batches, in a random order."""
@@ -120,19 +126,33 @@ def row_ranges(table: pd.DataFrame) -> list[range]:
     return [range(a, b) for a, b in zip(starts, [*starts[1:], len(codes)], strict=True)]
 
 
+def round_up(n: int, step: int) -> int:
+    """Return the next multiple of a step: sizes of batches are rounded, so that few occur."""
+    return -(-n // step) * step
+
+
+def filled(n: int) -> int:
+    """Return how many rows a batch of n utterances has for the contextual classifier."""
+    return round_up(n, _ROWS)
+
+
 def collate(dialogues: Sequence[range], kernel: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the rows of dialogues one after another, and each one's neighbours among them.
 
     Returns:
-        Rows, shape (utterances,); neighbours, shape (utterances, kernel), the number of utterances
-        standing for none.
+        Rows, shape (utterances,); neighbours, shape (filled(utterances), kernel), that number
+        standing for none. The last ones are of silent rows, which have none.
     """
-    starts = torch.tensor([dialogue.start for dialogue in dialogues])
-    lengths = torch.tensor([len(dialogue) for dialogue in dialogues])
-    first = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
-    places = torch.arange(len(first))
-    rows = starts.repeat_interleave(lengths) + places - first
-    last = first + lengths.repeat_interleave(lengths) - 1
-    neighbours = places[:, None] + torch.arange(kernel) - kernel // 2
-    outside = (neighbours < first[:, None]) | (neighbours > last[:, None])
-    return rows, neighbours.masked_fill(outside, len(rows))
+    starts = np.array([dialogue.start for dialogue in dialogues])
+    lengths = np.array([len(dialogue) for dialogue in dialogues])
+    ends = lengths.cumsum()
+    last = (ends - 1).repeat(lengths)
+    first = (ends - lengths).repeat(lengths)
+    places = np.arange(len(first))
+    none = filled(len(first))
+    neighbours = np.full((none, kernel), none)
+    near = places[:, None] + np.arange(kernel) - kernel // 2
+    inside = (near >= first[:, None]) & (near <= last[:, None])
+    np.copyto(neighbours[: len(first)], near, where=inside)
+    rows = (starts - ends + lengths).repeat(lengths) + places
+    return torch.from_numpy(rows), torch.from_numpy(neighbours)

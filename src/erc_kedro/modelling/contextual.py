@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.modelling.batches import batches_of, collate, of_dialogues, parts_of, row_ranges
@@ -98,7 +99,10 @@ class ContextualClassifier(Classifier):
         history: History = []
         parameters: list[torch.Tensor] = list(head.parameters())
         optimiser = torch.optim.AdamW(
-            parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay
+            parameters,
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
         )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, settings.learning_rate, total_steps=len(own.plan)
@@ -109,9 +113,10 @@ class ContextualClassifier(Classifier):
         for step, chosen in enumerate(own.plan, 1):
             rows, neighbours = collate([own.dialogues[i] for i in chosen], settings.kernel)
             rows = rows.to(device)
-            seen = room.of((len(rows), inputs.shape[1]), device)
-            torch.index_select(inputs, 0, rows, out=seen)
-            logits = head(seen, neighbours.to(device))
+            seen = room.of((len(neighbours), inputs.shape[1]), device)
+            torch.index_select(inputs, 0, rows, out=seen[: len(rows)])
+            seen[len(rows) :] = 0
+            logits = head(seen, neighbours.to(device))[: len(rows)]
             loss = objective.loss(logits, wanted[rows], sources[rows], weights[rows])
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -155,7 +160,10 @@ class ContextualClassifier(Classifier):
         if self._own is not None and len(learnt):
             encoder = self._own.adapted(learnt, advance)
         reference = self._inputs(labelled(real)["text"], encoder)
-        mean, scale = reference.mean(0), reference.std(0).clamp_min(1e-6)
+        mean = reference.mean(0)
+        variance = reference.sub_(mean).square_().sum(0) / max(1, len(reference) - 1)
+        scale = variance.sqrt_().clamp_min_(1e-6)
+        del reference
         inputs = self._inputs(training_set["text"], encoder)
         inputs = inputs.sub_(mean).div_(scale)
         soft = self._objective.soft_labels
@@ -170,9 +178,10 @@ class ContextualClassifier(Classifier):
 
     def _inputs(self, texts: pd.Series, encoder: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Return the features of texts, those of the classifier's own encoder last."""
-        features = self._features.of(texts)
+        seen = texts.tolist()
+        features = self._features.of(seen)
         if self._own is not None and encoder:
-            own = self._own.features(encoder, texts.tolist())
+            own = self._own.features(encoder, seen)
             features = np.concatenate([features, own], axis=1)
         return torch.from_numpy(features)
 
@@ -199,6 +208,8 @@ class ContextualClassifier(Classifier):
         parts = []
         for start in range(0, len(ranges), 128):
             rows, neighbours = collate(ranges[start : start + 128], self._settings.kernel)
-            parts.append(head(inputs[rows].to(self._device), neighbours.to(self._device)).cpu())
-        logits = torch.cat(parts) + state["log_prior"]
-        return logits.double().softmax(-1).numpy()
+            seen = F.pad(inputs[rows], (0, 0, 0, len(neighbours) - len(rows)))
+            logits = head(seen.to(self._device), neighbours.to(self._device))
+            parts.append(logits[: len(rows)].cpu())
+        found = torch.cat(parts) + state["log_prior"]
+        return found.double().softmax(-1).numpy()

@@ -7,7 +7,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from erc_kedro.modelling.products import Linear
 from erc_kedro.modelling.settings import ContextualSettings
+
+_ROWS_AT_ONCE = 128
 
 
 class Scratch:
@@ -45,12 +48,20 @@ class SeededDropout(nn.Module):
         """
         if not self.training or not self.dropped:
             return values
+        if values.requires_grad:
+            return values * self._drawn(values)
+        for part in values.split(_ROWS_AT_ONCE):  # what is drawn for them stays in the cache
+            part.mul_(self._drawn(part))
+        return values
+
+    def _drawn(self, values: torch.Tensor) -> torch.Tensor:
+        """Return what to multiply values by, until it is drawn again."""
         words = self._words.of((-(-values.numel() // 8),), values.device)
         words.random_(-(2**63), None, generator=self.generator)
         drawn = words.view(torch.uint8)[: values.numel()].view(values.shape)
         factors = self._factors.of(values.shape, values.device)
-        factors.copy_(torch.ge(drawn, self.dropped, out=drawn)).mul_(256 / (256 - self.dropped))
-        return values * factors if values.requires_grad else values.mul_(factors)
+        factors.copy_(torch.ge(drawn, self.dropped, out=drawn))
+        return factors.mul_(256 / (256 - self.dropped))
 
 
 class TurnConvolution(nn.Module):
@@ -59,7 +70,7 @@ class TurnConvolution(nn.Module):
     def __init__(self, width: int, kernel: int, dropout: nn.Module) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.convolve = nn.Linear(kernel * width, width)
+        self.convolve = Linear(kernel * width, width)
         self.dropout = dropout
 
     def forward(self, turns: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
@@ -82,7 +93,7 @@ class ContextualHead(nn.Module):
         width = settings.width
         self.project = nn.Sequential(
             SeededDropout(settings.input_dropout, generator),
-            nn.Linear(features, width),
+            Linear(features, width),
             nn.GELU(),
             nn.LayerNorm(width),
         )
@@ -91,10 +102,10 @@ class ContextualHead(nn.Module):
         )
         self.norm = nn.LayerNorm(width)
         self.classify = nn.Sequential(
-            nn.Linear(2 * width, width),
+            Linear(2 * width, width),
             nn.GELU(),
             SeededDropout(settings.output_dropout, generator),
-            nn.Linear(width, labels),
+            Linear(width, labels),
         )
 
     def forward(self, features: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _ABOUT = "adaptation.about"
 """No part of what tells encoders apart: the same weights give the same features."""
-_CODE = ("adaptation", "batches", "devices", "threads")
+_CODE = ("adaptation", "batches", "devices", "products", "threads")
 """The modules of this room that the training runs through."""
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from erc_kedro.core.errors import UserError
+from erc_kedro.modelling.batches import LENGTH_STEP, round_up
 from erc_kedro.modelling.devices import choose_device, choose_precision, computing_in
 from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum, resolve_encoder
 from erc_kedro.modelling.threads import side_by_side, usable_cores
@@ -25,8 +26,6 @@ from erc_kedro.modelling.threads import side_by_side, usable_cores
 _ROWS = 32
 _ONE_AT_A_TIME = Lock()
 """While it loads, transformers changes torch for the whole process."""
-
-_LENGTH_STEP = 8
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ class Encoder:
             "poolings": [asdict(pooling) for pooling in self.poolings],
             "max_tokens": self._max_tokens,
             "rows": _ROWS,
-            "length_step": _LENGTH_STEP,
+            "length_step": LENGTH_STEP,
             "device": self._device.type,
             "precision": self.precision,
             "torch": torch.__version__.split("+")[0],
@@ -180,7 +179,7 @@ def encoded(
     if not texts:
         return
     ids_of = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
-    lengths = [-(-len(ids) // _LENGTH_STEP) * _LENGTH_STEP for ids in ids_of]
+    lengths = [round_up(len(ids), LENGTH_STEP) for ids in ids_of]
     filler = tokenizer("")["input_ids"]
     batches = [
         (members[start : start + _ROWS], length)

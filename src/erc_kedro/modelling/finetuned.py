@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from erc_kedro.core.labels import OTHER, LabelSet
-from erc_kedro.modelling.batches import batches_of, of_utterances, parts_of
+from erc_kedro.modelling.batches import LENGTH_STEP, batches_of, of_utterances, parts_of
 from erc_kedro.modelling.classifier import (
     Advance,
     Classifier,
@@ -22,6 +22,7 @@ from erc_kedro.modelling.classifier import (
 from erc_kedro.modelling.devices import computing_in
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.objective import Objective
+from erc_kedro.modelling.products import learn_fast
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
 from erc_kedro.modelling.threads import seeded
 
@@ -90,12 +91,13 @@ class FineTunedClassifier(Classifier):
         with seeded(seed):
             tokenizer, head = self._build()
             head.to(device).train()
+            learn_fast(head.encoder, device)
             pairs = utterances_in_context(training_set, settings.context_turns)
             rates = [
                 {"params": head.encoder.parameters(), "lr": settings.learning_rate},
                 {"params": head.classify.parameters(), "lr": settings.head_learning_rate},
             ]
-            optimiser = torch.optim.AdamW(rates, weight_decay=settings.weight_decay)
+            optimiser = torch.optim.AdamW(rates, weight_decay=settings.weight_decay, fused=True)
             warmup = max(1, round(settings.warmup * steps))
             schedule = torch.optim.lr_scheduler.LambdaLR(
                 optimiser,
@@ -150,14 +152,16 @@ class FineTunedClassifier(Classifier):
         return tokenizer, FineTunedHead(encoder, len(self._label_set), self._settings.dropout)
 
     def _tokenize(self, tokenizer: Any, pairs: list[tuple[str, str]]) -> dict[str, torch.Tensor]:
-        max_tokens = self._settings.max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
+        most = self._settings.max_tokens
+        max_tokens = most - tokenizer.num_special_tokens_to_add(pair=True)
         fitted = [fit_context(tokenizer, context, text, max_tokens) for context, text in pairs]
         batch = tokenizer(
             [context for context, _ in fitted],
             [text for _, text in fitted],
             truncation="longest_first",  # in case a cut text falls into more tokens than before
-            max_length=self._settings.max_tokens,
+            max_length=most,
             padding=True,
+            pad_to_multiple_of=None if most % LENGTH_STEP else LENGTH_STEP,
             return_tensors="pt",
         )
         return {name: value.to(self._device) for name, value in batch.items()}

@@ -109,7 +109,7 @@ def what_training_depends_on(
     """
     kind = settings.classifier
     device = choose_device(settings.device)
-    modules = ["batches", "classifier", "objective", "threads", *_CODE[kind]]
+    modules = ["batches", "classifier", "objective", "products", "threads", *_CODE[kind]]
     own = getattr(settings, kind).model_dump()
     if kind == "contextual":
         encoded = {"features": features["fingerprint"]}

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
-from erc_kedro.modelling.batches import collate
+from erc_kedro.modelling.batches import collate, filled
 from erc_kedro.modelling.classifier import Advance, History, State, unseen
 from erc_kedro.modelling.objective import UNLABELLED, cross_entropy
 from erc_kedro.modelling.prepared import Prepared, average_decay
@@ -115,7 +115,8 @@ def _layout(
         ]
         counts = [sum(map(len, own)) for own in chosen]
         real, near = collate([each for own in chosen for each in own], kernel)
-        room = max(counts)
+        near = near[: len(real)].clamp_max(len(real))  # that number stands for none here
+        room = filled(max(counts))
         shift = torch.tensor([i * room - sum(counts[:i]) for i in range(len(counts))])
         places = torch.arange(len(real)) + shift.repeat_interleave(torch.tensor(counts))
         every = torch.arange(len(counts) * room)
@@ -123,7 +124,7 @@ def _layout(
         rows.append(torch.full_like(every, offsets[-1]).index_copy(0, places, real))
         moved = torch.cat([places, silence])[near]
         neighbours.append(every[:, None].repeat(1, kernel).index_copy(0, places, moved))
-        sizes.append(counts)
+        sizes.append([filled(count) for count in counts])
     lengths = [len(own) for own in rows]
     return (
         torch.cat(rows).to(device).split(lengths),

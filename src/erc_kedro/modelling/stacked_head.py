@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from erc_kedro.modelling.contextual_head import ContextualHead, SeededDropout
+from erc_kedro.modelling.products import Linear
 
 
 def _stack(tensors: Sequence[torch.Tensor]) -> nn.Parameter:
@@ -21,7 +22,7 @@ def _stack(tensors: Sequence[torch.Tensor]) -> nn.Parameter:
 class StackedLinear(nn.Module):
     """Linear layers, one per member; weight (members, out, in), bias (members, out)."""
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+    def __init__(self, layers: Sequence[Linear]) -> None:
         super().__init__()
         self.weight = _stack([layer.weight for layer in layers])
         self.bias = _stack([layer.bias for layer in layers])
@@ -125,7 +126,7 @@ class StackedHead(nn.Module):
         }
 
 
-_STACKED = {nn.Linear: StackedLinear, nn.LayerNorm: StackedNorm, SeededDropout: StackedDropout}
+_STACKED = {Linear: StackedLinear, nn.LayerNorm: StackedNorm, SeededDropout: StackedDropout}
 
 
 def _stacked(modules: Sequence[nn.Module]) -> nn.Module:
