@@ -10,6 +10,7 @@ import torch
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import scaled_steps
 from erc_kedro.modelling.contextual import ContextualClassifier
+from erc_kedro.modelling.contextual_head import SeededDropout
 from erc_kedro.modelling.features import Features, text_key
 from erc_kedro.modelling.settings import ContextualSettings, ObjectiveSettings
 from erc_kedro.modelling.threads import seeded
@@ -252,6 +253,24 @@ class TestProbabilities:
         wanted = bare * np.exp(state["log_prior"].double().numpy())
         wanted /= wanted.sum(1, keepdims=True)
         np.testing.assert_allclose(classifier().probabilities(state, TEST), wanted, atol=1e-6)
+
+
+class TestSeededDropout:
+    @pytest.mark.parametrize("rows", [1, 128, 300])
+    def test_draws_the_same_in_place_and_beside_a_gradient(self, rows: int) -> None:
+        found = []
+        for learnt in (False, True):
+            dropout = SeededDropout(0.3, torch.Generator().manual_seed(5))
+            ones = [torch.ones(rows, 16).requires_grad_(learnt) for _ in range(2)]
+            found.append([dropout(own).detach() for own in ones])
+        assert all(torch.equal(*pair) for pair in zip(*found, strict=True))
+
+    def test_drops_a_share_anew_for_every_row_and_keeps_the_mean(self) -> None:
+        found = SeededDropout(0.25, torch.Generator().manual_seed(0))(torch.ones(512, 64))
+        assert found.unique().tolist() == pytest.approx([0, 4 / 3])
+        assert len({tuple(row) for row in found.tolist()}) == 512
+        assert found.mean() == pytest.approx(1, abs=0.02)
+        assert found.mean(1).std() == pytest.approx((1 / 3 / 64) ** 0.5, rel=0.15)
 
 
 def test_seeded_restores_threads_after_an_error() -> None:
