@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -220,11 +221,13 @@ def training() -> Iterator[Result]:
     yield Result(f"training one seed, {N_TURNS:,} utterances", "20 s", seconds)
 
 
-def stacked() -> Iterator[Result]:
-    """Five folds and two seeds one after the other and in one pass, on one thread or a GPU."""
+def folds() -> Iterator[Result]:
+    """Five folds and two seeds: one after the other, and in one pass or side by side."""
     import torch
 
+    from erc_kedro.modelling import products
     from erc_kedro.modelling.classifier import Training
+    from erc_kedro.modelling.threads import side_by_side
 
     torch.set_num_threads(1)
     classifier, table = default_classifier("auto")
@@ -233,22 +236,34 @@ def stacked() -> Iterator[Result]:
         table[~table["dialogue_id"].isin(ids[fold::5])].reset_index(drop=True) for fold in range(5)
     ]
     work = [Training(real, real, seed) for seed in (0, 1) for real in reals]
+    on_gpu = torch.cuda.is_available()
+    workers, most = (1, len(work)) if on_gpu else (classifier.workers, 1)
 
-    def in_passes_of(n: int) -> list[float]:
-        classifier.together = n
-        groups = [work[start : start + n] for start in range(0, len(work), n)]
-        return timed(lambda: [classifier.fit_many(group) for group in groups], 3)
+    def trained(workers: int, together: int) -> list[float]:
+        classifier.together = together
+        groups = [work[start : start + together] for start in range(0, len(work), together)]
 
-    classifier.together = 2
-    classifier.fit_many(work[:2])  # the first is slow
-    alone, together = in_passes_of(1), in_passes_of(len(work))
-    where = torch.cuda.get_device_name() if torch.cuda.is_available() else "CPU, one thread"
+        def run() -> None:
+            with side_by_side(workers) as pool:
+                list(pool.map(classifier.fit_many, groups))
+
+        return timed(run, 3)
+
+    trained(workers, 2)  # the first is slow
+    where = torch.cuda.get_device_name() if on_gpu else "CPU"
     what = f"training {len(work)} (5 folds, 2 seeds), {where}"
-    yield Result(f"{what}, one after the other", "", alone)
-    yield Result(f"{what}, in one pass", "", together)
-    times = statistics.median(alone) / statistics.median(together)
-    limit = "at least 2" if torch.cuda.is_available() else ""
-    yield Result("one pass against one after the other", limit, [times], unit="times")
+    how = "in one pass" if on_gpu else f"side by side on {workers} cores"
+    alone, together = trained(1, 1), trained(workers, most)
+    ways = {"one after the other": alone}
+    if not on_gpu:
+        with mock.patch.object(products, "_better_by_onednn", lambda values: False):
+            ways["one after the other, products by MKL"] = trained(1, 1)
+    for way, seconds in ways.items():
+        yield Result(f"{what}, {way}", "", seconds)
+    yield Result(f"{what}, {how}", "", together)
+    for way, seconds in ways.items():
+        times = statistics.median(seconds) / statistics.median(together)
+        yield Result(f"{how} against {way}", "at least 2", [times], unit="times")
 
 
 def openai() -> Iterator[Result]:
@@ -322,7 +337,7 @@ def steady(model: Any, n: int, server: psutil.Process) -> tuple[float, float, fl
 
 PARTS = {
     part.__name__: part
-    for part in (start, sample, encoding, bootstrap, validation, training, stacked, openai)
+    for part in (start, sample, encoding, bootstrap, validation, training, folds, openai)
 }
 
 
