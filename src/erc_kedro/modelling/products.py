@@ -19,8 +19,9 @@ class Linear(nn.Linear):
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Map values of shape (..., in) to (..., out)."""
         if _better_by_onednn(values):
-            product: torch.Tensor = _Product.apply(values.flatten(0, -2), self.weight, self.bias)
-            return product.unflatten(0, values.shape[:-1])
+            rows = values.reshape(-1, values.shape[-1])
+            product: torch.Tensor = _Product.apply(rows, self.weight, self.bias)
+            return product.view(*values.shape[:-1], -1)
         return super().forward(values)
 
 
