@@ -50,7 +50,8 @@ class SeededDropout(nn.Module):
             return values
         if values.requires_grad:
             return values * self._drawn(values)
-        for part in values.split(_ROWS_AT_ONCE):  # what is drawn for them stays in the cache
+        on_cpu = values.device.type == "cpu"  # what is drawn for some rows stays in its cache
+        for part in values.split(_ROWS_AT_ONCE) if on_cpu else [values]:
             part.mul_(self._drawn(part))
         return values
 
