@@ -161,6 +161,7 @@ class ContextualClassifier(Classifier):
             encoder = self._own.adapted(learnt, advance)
         reference = self._inputs(labelled(real)["text"], encoder)
         mean = reference.mean(0)
+        # in place, since torch's std takes several times as long
         variance = reference.sub_(mean).square_().sum(0) / max(1, len(reference) - 1)
         scale = variance.sqrt_().clamp_min_(1e-6)
         del reference
