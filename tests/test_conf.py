@@ -28,7 +28,7 @@ def test_every_parameter_file_opens_with_the_command_that_uses_it(path: Path) ->
     assert first.startswith("# kedro run ")
 
 
-@pytest.mark.parametrize("env", ["base", "test", "gpu", "cluster"])
+@pytest.mark.parametrize("env", ["base", "test", "gpu", "cluster", "scarce"])
 def test_every_environment_gives_valid_parameters(new_project: Project, env: str) -> None:
     bootstrap_project(new_project.path)
     with KedroSession.create(new_project.path, env=env) as session:

@@ -6,6 +6,7 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.io import DatasetError
+from pandas.testing import assert_frame_equal
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.prompts import Request
@@ -35,6 +36,27 @@ class TestRawCorpus:
         with pytest.raises(DatasetError, match="make data"):
             dataset.save(dataset.load())  # type: ignore[arg-type]
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_part_of_train_is_all_of_it_that_anybody_sees(self, tmp_path: Path) -> None:
+        whole = RawCorpusDataset(corpus="meld", path=str(tmp_path)).load()
+        dataset = RawCorpusDataset(corpus="meld", path=str(tmp_path), train_fraction=0.25)
+        part = dataset.load()
+        train, seen = whole.splits["train"], part.splits["train"]
+        assert seen["dialogue_id"].nunique() == round(0.25 * train["dialogue_id"].nunique())
+        assert list(seen.columns) == list(train.columns)
+        kept = train[train["dialogue_id"].isin(seen["dialogue_id"])].reset_index(drop=True)
+        assert_frame_equal(seen, kept)
+        for split in ("dev", "test"):
+            assert_frame_equal(part.splits[split], whole.splits[split])
+        assert part.digest != whole.digest
+        assert dataset.source_and_digest() == ("sample", part.digest)
+
+    @pytest.mark.parametrize("fraction", [0.0, -0.1, 1.5, float("nan")])
+    def test_a_part_that_cannot_be_is_refused_at_once(
+        self, tmp_path: Path, fraction: float
+    ) -> None:
+        with pytest.raises(UserError, match="at most 1"):
+            RawCorpusDataset(corpus="meld", path=str(tmp_path), train_fraction=fraction)
 
     def test_an_unknown_corpus_is_refused_at_once(self, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="nonsense"):

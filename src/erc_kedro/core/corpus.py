@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from erc_kedro.core.labels import LabelSet
+from erc_kedro.core.mixing import draw_real
 
 SPLITS = ("train", "dev", "test")
 
@@ -91,6 +92,7 @@ class RawCorpus:
         splits: One dialogue table per split.
         findings: What the files lack or repeat, per split; nothing of it was mended.
         agreement: As of `Corpus`.
+        train_fraction: Which part of train there is, by dialogues.
     """
 
     name: str
@@ -100,6 +102,30 @@ class RawCorpus:
     splits: Mapping[str, pd.DataFrame]
     findings: Mapping[str, list[str]]
     agreement: str | None = None
+    train_fraction: float = 1.0
+
+
+def with_part_of_train(raw: RawCorpus, train_fraction: float) -> RawCorpus:
+    """Return a corpus of whose train a part is left, as if there had never been more of it.
+
+    The part is what a seed of 0 would see of a real fraction. The digest is another one.
+    """
+    if train_fraction == 1:
+        return raw
+    train = draw_real(raw.splits["train"], train_fraction, seed=0).drop(columns="seed")
+    return replace(
+        raw,
+        digest=digest_of_part(raw.digest, train_fraction),
+        splits={**raw.splits, "train": train},
+        train_fraction=train_fraction,
+    )
+
+
+def digest_of_part(digest: str, train_fraction: float) -> str:
+    """Return the digest of a corpus of whose train a part is left, from that of the whole."""
+    if train_fraction == 1:
+        return digest
+    return digest_of({"corpus": digest.encode(), "train": repr(train_fraction).encode()})
 
 
 def held_out_of(raw: RawCorpus) -> pd.DataFrame:

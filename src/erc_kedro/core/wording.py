@@ -1,6 +1,8 @@
 """Names and numbers as a reader writes them: on the screen, in MLflow and in the report."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 SIGNIFICANT = 0.05
 """A difference counts as shown below this p-value, adjusted for the whole result table."""
@@ -68,3 +70,13 @@ def with_spread(mean: float, std: float, n_seeds: int) -> str:
     ('43.1 ± 0.7', '43.1')
     """
     return f"{mean:.1f} ± {std:.1f}" if n_seeds > 1 else f"{mean:.1f}"
+
+
+def part_of_train(about: Mapping[str, Any]) -> str:
+    """Return which part of train's dialogues a corpus card says there is; "" if all.
+
+    >>> part_of_train({"train_fraction": 0.1}), part_of_train({"train_fraction": 1.0})
+    ('10 %', '')
+    """
+    fraction = about.get("train_fraction", 1.0)
+    return f"{100 * fraction:.3g} %" if fraction < 1 else ""

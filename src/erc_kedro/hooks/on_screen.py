@@ -107,12 +107,15 @@ class OnScreen:
 
     @staticmethod
     def _source_line(corpus: str, catalog: CatalogProtocol) -> str:
-        source, digest = catalog.get(f"{corpus}.raw").source_and_digest()
+        raw = catalog.get(f"{corpus}.raw")
+        source, digest = raw.source_and_digest()
+        part = f"{raw.train_fraction:.0%} of train alone, " if raw.train_fraction < 1 else ""
         if source == "official":
-            return f"Corpus {corpus}: official files (digest {digest})."
+            return f"Corpus {corpus}: official files ({part}digest {digest})."
         return (
-            f"Corpus {corpus}: SAMPLE that ships with the package (digest {digest}), for trying "
-            f"out; nothing follows from it for {corpus}. Real files: make data CORPUS={corpus}"
+            f"Corpus {corpus}: SAMPLE that ships with the package ({part}digest {digest}), for "
+            f"trying out; nothing follows from it for {corpus}. Real files: make data "
+            f"CORPUS={corpus}"
         )
 
 

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from erc_kedro.core.verdict import headline, verdict
-from erc_kedro.core.wording import plain
+from erc_kedro.core.wording import part_of_train, plain
 from erc_kedro.reporting import summaries, tables
 from erc_kedro.reporting.images import inline_svg
 from erc_kedro.reporting.style_words import style_sentences, telling_words
@@ -79,6 +79,7 @@ def render_report(
     return open_template("report.html.jinja").render(
         corpus=corpus_card["corpus"],
         is_sample=corpus_card["corpus_source"] == "sample",
+        part_of_train=part_of_train(corpus_card),
         digest=corpus_card["digest"],
         headline=headline(comparison),
         sentences=verdict(comparison),

@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from erc_kedro.core.study_verdict import explored, findings, percent
-from erc_kedro.core.wording import interval, p_text, plain, points, with_spread
+from erc_kedro.core.wording import interval, p_text, part_of_train, plain, points, with_spread
 from erc_kedro.reporting.images import inline_svg
 from erc_kedro.reporting.report import open_template
 from erc_kedro.reporting.study_figures import FIGURES
@@ -66,6 +66,7 @@ def render_study_report(
     return open_template("study.html.jinja").render(
         corpus=confirmatory["corpus"],
         is_sample=source == "sample",
+        part_of_train=part_of_train(confirmatory),
         sentences=findings(confirmatory),
         family=confirmatory["family"],
         tested=_tested(confirmatory["comparisons"]),

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from erc_kedro.core.wording import interval, plain, points, with_spread
+from erc_kedro.core.wording import interval, part_of_train, plain, points, with_spread
 from erc_kedro.reporting.report import open_template
 from erc_kedro.reporting.tables import DASH, Table
 
@@ -41,6 +41,7 @@ def render_tuning_report(
     return open_template("tuning.html.jinja").render(
         corpus=summary["corpus"],
         is_sample=summary["corpus_source"] == "sample",
+        part_of_train=part_of_train(summary),
         digest=summary["digest"],
         sentences=summary["proposal"]["sentences"],
         tuned_recipe=tuned_recipe.splitlines(),

@@ -21,9 +21,9 @@ def split_corpus(
     Returns:
         The dialogue tables of train, dev and test; the texts of dev and test without labels
         (columns split, dialogue_id, turn, speaker, text); the corpus card, which every stage may
-        read: name, label set, source, digest, agreement of its labellers; and facts for the corpus
-        report alone, since they know test labels: dialogues, labelled utterances, label counts and
-        findings of each split.
+        read: name, label set, source, digest, agreement of its labellers, which part of train there
+        is; and facts for the corpus report alone, since they know test labels: dialogues, labelled
+        utterances, label counts and findings of each split.
 
     Raises:
         UserError: If a split is too small.
@@ -35,6 +35,7 @@ def split_corpus(
         "emotions": list(raw.label_set.emotions),
         "neutral": raw.label_set.neutral,
         "agreement": raw.agreement,
+        "train_fraction": raw.train_fraction,
     }
     facts: dict[str, Any] = {}
     for split in SPLITS:

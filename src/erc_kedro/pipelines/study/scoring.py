@@ -76,7 +76,8 @@ def score_study(
         draws=study.bootstrap_draws,
         exploratory_draws=study.exploratory_draws,
     )
-    about = {key: corpus_card[key] for key in ("corpus", "corpus_source", "digest")}
+    kept = ("corpus", "corpus_source", "digest", "train_fraction")
+    about = {key: corpus_card[key] for key in kept}
     about |= {key: study_cells[key] for key in ("train", "synthetic")}
     declared = study.confirmatory.model_dump(mode="json")
     declared |= {"seeds": list(study.seeds(study.confirmatory.n_seeds))}

@@ -102,7 +102,8 @@ def search_recipes(
         else float("nan")
         for row in trials.to_dict("records")
     ]
-    summary = {key: corpus_card[key] for key in ("corpus", "corpus_source", "digest")} | {
+    kept = ("corpus", "corpus_source", "digest", "train_fraction")
+    summary = {key: corpus_card[key] for key in kept} | {
         "study": study.name,
         "storage": str(study_storage),
         "objectives": list(tuning.objectives),
