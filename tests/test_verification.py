@@ -24,7 +24,9 @@ def test_without_a_recipe_that_asks_nothing_is_trained(finished: tuple[Project, 
     project, done = finished
     verdicts = table(project, "verdicts")
     assert verdicts.empty
-    assert {"seed", "dialogue_id", "turn", "confidence", "heard", "expected"} <= set(verdicts)
+    assert {"strategy", "seed", "dialogue_id", "turn", "confidence", "heard", "expected"} <= set(
+        verdicts
+    )
     assert not (project.path / "data/06_models/meld/verifier").exists()
     assert "utterances judged" not in done.stderr
 
@@ -89,6 +91,19 @@ def test_dialogues_are_chosen_by_need_and_copies_match_them(
         assert set(other) != set(added["dialogue_id"])
     [trained] = [line for line in caplog.messages if "trained" in line]  # five folds of two seeds
     assert "10" in trained
+
+
+@pytest.mark.usefixtures("untracked")
+def test_what_an_arm_is_told_does_not_depend_on_what_others_ask(copied: Project) -> None:
+    arms = [f"meld.{arm}.mixing.mix" for arm in ("augmented", "synthetic_only")]
+    asks = {"weighting": "importance", "strategy": "balanced", "ratio": 0.1}
+    own = asks | {"selection": "coverage", "strategy": "all"}
+    found = []
+    for other in ({}, own):
+        conf = {"augmented": asks, "synthetic_only": other}
+        copied.run("augment_meld", {"meld": conf}, to_nodes=arms)
+        found.append(table(copied, "augmented/training_sets"))
+    pd.testing.assert_frame_equal(*found)
 
 
 @pytest.mark.usefixtures("untracked")

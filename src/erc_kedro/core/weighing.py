@@ -16,7 +16,7 @@ from erc_kedro.core.labels import OTHER, LabelSet
 Floats = npt.NDArray[np.float64]
 
 VERDICTS = ("confidence", "heard", "heard_confidence", "expected", "heard_expected")
-"""Columns of the verifier's word on an utterance, beside seed, dialogue_id and turn: the
+"""Columns of the verifier's word on an utterance, beside strategy, seed, dialogue_id and turn: the
 probability of the planned label, the most probable label and its probability; and what a model of
 the synthetic dialogues gives those two labels (NaN where no recipe asks for it)."""
 
@@ -25,7 +25,7 @@ NEEDS = ("coverage", "errors", "style")
 `modelling.need`. NaN where no recipe asks for it."""
 
 KEYS = ("dialogue_id", "turn")
-"""What tells the utterances of a seed apart."""
+"""What tells the utterances of a strategy and a seed apart."""
 
 HEAVIEST = 3.0
 """The most that an utterance weighs, in mean weights."""
@@ -51,8 +51,9 @@ def without_prior(probabilities: Floats, prior: Floats) -> Floats:
 
 def no_verdicts() -> pd.DataFrame:
     """Return the table of verdicts without a row."""
-    kinds = {"seed": "int64", "dialogue_id": "str", "turn": "int64", "heard": "str"}
-    names = ("seed", *KEYS, *VERDICTS, *NEEDS)
+    kinds = dict.fromkeys(("strategy", "dialogue_id", "heard"), "str")
+    kinds |= dict.fromkeys(("seed", "turn"), "int64")
+    names = ("strategy", "seed", *KEYS, *VERDICTS, *NEEDS)
     return pd.DataFrame({n: pd.Series(dtype=kinds.get(n, "float64")) for n in names})
 
 

@@ -51,6 +51,10 @@ class ClassifierStore:
     def __init__(self, folder: str | Path) -> None:
         self._folder = Path(folder)
 
+    def room(self, name: str) -> "ClassifierStore":
+        """Return a store of its own within this one."""
+        return ClassifierStore(self._folder / name)
+
     def update(
         self,
         classifier: "Classifier",

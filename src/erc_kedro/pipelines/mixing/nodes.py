@@ -47,7 +47,8 @@ def mix(
         real_train: The real dialogues of every seed.
         synthetic_dialogues: The accepted synthetic dialogues.
         validation_gate: What the gate let through.
-        verdicts: On the synthetic utterances, by seed; empty if no recipe asks for them.
+        verdicts: On the synthetic utterances, by strategy and seed; empty if no recipe asks for
+            them.
         corpus_card: Of the corpus.
         recipe: The arm's recipe.
         augmented: The augmented arm's recipe, whose size the oversampled arm matches.
@@ -63,6 +64,8 @@ def mix(
             "selection: %s changes nothing: every dialogue is taken (ratio null, amount 1)",
             recipe.selection,
         )
+    asking = augmented if recipe.extra == "repeated" else recipe
+    verdicts = verdicts[verdicts["strategy"] == asking.strategy]
     drawn = real_train.drop(columns="real_fraction")
     training_sets = pd.concat(
         [

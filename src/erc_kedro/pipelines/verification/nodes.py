@@ -1,6 +1,7 @@
 """Nodes of verification. They read real train and the synthetic dialogues: nothing held out."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -29,8 +30,9 @@ def verify(
 ) -> pd.DataFrame:
     """Give the word on every synthetic utterance that a recipe asks about, and how it is needed.
 
-    For each seed a verifier is trained on the real dialogues of that seed alone; models that say
-    what to expect of the synthetic dialogues are trained only if a recipe weighs by importance,
+    What a recipe is told depends on the dialogues of its own strategy alone, whatever other arms
+    ask. For each seed a verifier is trained on the real dialogues of that seed alone; models that
+    say what to expect of the synthetic dialogues are trained only if a recipe weighs by importance,
     and those that tell what real dialogues leave wrong only if one selects by errors.
 
     Args:
@@ -46,40 +48,41 @@ def verify(
         **recipes: Of every arm.
 
     Returns:
-        Columns seed, dialogue_id, turn and those of `weighing.VERDICTS` and `weighing.NEEDS`; no
-        row if none asks.
+        Columns strategy (of the recipes that ask), seed, dialogue_id, turn and those of
+        `weighing.VERDICTS` and `weighing.NEEDS`; no row if none asks.
     """
-    asking = [recipe for recipe in recipes.values() if recipe.asks]
-    if not asking:
-        return no_verdicts()
     real, label_set = real_train.drop(columns="real_fraction"), label_set_of(corpus_card)
-    about = real, synthetic_dialogues, features, label_set, training.without_own_encoder()
-    asked = _of_strategies(synthetic_dialogues, asking)[list(KEYS)]
-    found = pd.concat([asked.assign(seed=seed) for seed, _ in by_seed(real)], ignore_index=True)
-    by = ["seed", *KEYS]
-    for name in NEEDS:
-        if needing := [recipe for recipe in asking if name in recipe.needs]:
-            found = found.merge(_needs(name, needing, *about, error_store), on=by, how="left")
-    if of_verifier := [recipe for recipe in asking if recipe.asks_verifier]:
-        heard = _verdicts(of_verifier, *about, verifier_store, diversity_store)
-        found = found.merge(heard, on=by, how="left")
-    return found.reindex(columns=list(no_verdicts()))
+    parts = [no_verdicts()]
+    for strategy in sorted({recipe.strategy for recipe in recipes.values() if recipe.asks}):
+        asking = [own for own in recipes.values() if own.asks and own.strategy == strategy]
+        synthetic = _of_strategies(synthetic_dialogues, asking)
+        about = real, synthetic, features, label_set, training.without_own_encoder()
+        asked = [synthetic[list(KEYS)].assign(seed=seed) for seed, _ in by_seed(real)]
+        found = pd.concat(asked, ignore_index=True).assign(strategy=strategy)
+        merge = partial(pd.DataFrame.merge, on=["seed", *KEYS], how="left")
+        for name in NEEDS:
+            if any(name in recipe.needs for recipe in asking):
+                found = merge(found, _needs(name, *about, error_store))
+        if any(recipe.asks_verifier for recipe in asking):
+            expects = any(recipe.asks_expectation for recipe in asking)
+            checkers = diversity_store.room(strategy) if expects else None
+            found = merge(found, _verdicts(*about, verifier_store, checkers))
+        parts.append(found.reindex(columns=list(no_verdicts())))
+    return pd.concat([own for own in parts if len(own)] or parts, ignore_index=True)
 
 
 def _verdicts(
-    recipes: list[Recipe],
     real: pd.DataFrame,
-    synthetic_dialogues: pd.DataFrame,
+    synthetic: pd.DataFrame,
     features: dict[str, Any],
     label_set: LabelSet,
     training: ClassifierSettings,
     verifier_store: ClassifierStore,
-    diversity_store: ClassifierStore,
+    diversity_store: ClassifierStore | None,
 ) -> pd.DataFrame:
     from erc_kedro.modelling import verification as own
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
-    synthetic = _of_strategies(synthetic_dialogues, recipes)
     smoothing = training.objective.prior_smoothing
     chosen = training, features, label_set
     classifier = open_classifier(*chosen)
@@ -89,7 +92,7 @@ def _verdicts(
     states, reals = open_classifiers(manifest), dict(by_seed(real))
     heard = own.heard_by_all(classifier, states, reals, synthetic, label_set, smoothing)
     expected = None
-    if any(recipe.asks_expectation for recipe in recipes):
+    if diversity_store is not None:
         chosen = own.checker_settings(training), features, label_set
         checker, sets = open_classifier(*chosen), own.checker_sets(synthetic)
         manifest, _ = diversity_store.update(checker, sets, sets, what_training_depends_on(*chosen))
@@ -111,9 +114,8 @@ def _verdicts(
 
 def _needs(
     name: str,
-    recipes: list[Recipe],
     real: pd.DataFrame,
-    synthetic_dialogues: pd.DataFrame,
+    synthetic: pd.DataFrame,
     features: dict[str, Any],
     label_set: LabelSet,
     training: ClassifierSettings,
@@ -124,8 +126,7 @@ def _needs(
     from erc_kedro.modelling.need import needs_by_seed, open_for_need
     from erc_kedro.modelling.open import open_classifier, what_training_depends_on
 
-    synthetic, reals = _of_strategies(synthetic_dialogues, recipes), dict(by_seed(real))
-    opened, wrong = open_for_need(features), dict[int, Any]()
+    reals, opened, wrong = dict(by_seed(real)), open_for_need(features), dict[int, Any]()
     if name == "errors":
         chosen = training, features, label_set
         classifier = open_classifier(*chosen)
