@@ -137,10 +137,10 @@ def test_the_first_trials_are_ratio_0_and_the_default_recipe(
     assert set(trials["state"]) == {"COMPLETE"}
     assert set(SPACE) < set(trials.columns)
     assert trials["ratio"][0] == 0
-    assert trials["ratio_in_effect"][1] == pytest.approx(summary["most"]["balanced"] / 2, abs=1e-4)
+    assert trials["ratio"][1] == pytest.approx(summary["most"]["balanced"] / 2, abs=1e-4)
     assert trials["loss_weight"][:2].tolist() == [0.1, 0.1]
     assert trials["strategy"][:2].tolist() == ["balanced", "balanced"]
-    assert (trials["ratio_in_effect"] <= trials["strategy"].map(summary["most"])).all()
+    assert (trials["ratio"] <= trials["strategy"].map(summary["most"])).all()
     assert trials[list(HEADLINE)].notna().all(axis=None)
 
 
@@ -195,14 +195,16 @@ def test_mlflow_holds_a_child_per_trial_linked_both_ways(
         run = children[row["number"]]
         assert run.info.status == "FINISHED"
         assert run.info.run_id == row["tracked_as"]
-        assert run.data.params["ratio"] == str(row["ratio_in_effect"])
+        assert run.data.params["ratio"] == str(row["ratio"])
         assert run.data.params["strategy"] == row["strategy"]
         for name in HEADLINE:
             assert run.data.metrics[name] == row[name]
             assert f"fold_{name}" in run.data.metrics
         assert run.data.tags["corpus_source"] == "sample"
-    best = {f"best_{name}" for name in HEADLINE}
-    assert best <= parent.data.metrics.keys()
+    for name, value in summary["best"]["values"].items():
+        assert parent.data.metrics[f"best_{name}"] == value
+    tagged = {run.data.tags["study"] for run in (parent, *children.values())}
+    assert tagged == {summary["study"]}
     note = parent.data.tags["mlflow.note.content"]
     assert "kedro run --pipeline=augment_meld --env=test" in note
     assert parent.data.params["meld.tuning.trials"] == "4"
@@ -230,7 +232,7 @@ def test_the_report_is_one_harmless_page(
 
 
 def test_a_study_goes_on_where_it_stopped_and_is_refused_when_it_is_about_something_else(
-    untracked_search: Project, caplog: pytest.LogCaptureFixture
+    untracked_search: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = untracked_search
     project.run("tune_meld", {"meld": HERE})
@@ -244,6 +246,12 @@ def test_a_study_goes_on_where_it_stopped_and_is_refused_when_it_is_about_someth
     with pytest.raises(UserError, match="study") as refused:
         project.run("tune_meld", other, **only)
     assert "tuning.study" in str(refused.value)
+    folds = {"meld": {"tuning": {**HERE["tuning"], "seed": 1}}}
+    with pytest.raises(UserError, match="seed of the folds: 0 there, 1 here"):
+        project.run("tune_meld", folds, **only)
+    monkeypatch.setattr("erc_kedro.modelling.cell_digest.digest_of", lambda files: "other code")
+    with pytest.raises(UserError, match=r"mixing.code: \w+ there, other code here"):
+        project.run("tune_meld", {"meld": HERE}, **only)
     other["meld"]["tuning"] = {**HERE["tuning"], "study": "another"}
     project.run("tune_meld", other, **only)
     afresh = pd.read_parquet(project.path / "data/07_model_output/meld/trials.parquet")

@@ -79,7 +79,9 @@ def test_a_recipe_that_is_not_better_on_dev_is_not_proposed_and_it_is_said() -> 
 def test_without_a_recipe_that_adds_something_ratio_0_is_proposed(best: dict[str, Any]) -> None:
     found = propose(search(best), check())
     assert found["is_ratio_zero"]
-    assert "No recipe was better than ratio 0 in the search" in found["sentences"][0]
+    assert "ratio 0 is proposed" in found["sentences"][0]
+    same = "No recipe was better than ratio 0 in the search" in found["sentences"][0]
+    assert same == (best["number"] == 0)
 
 
 def test_a_gain_of_other_training_is_not_put_down_to_the_dialogues() -> None:
@@ -95,7 +97,9 @@ def test_a_sample_search_says_first_that_nothing_follows() -> None:
 
 
 def test_a_failed_trial_of_ratio_0_is_no_obstacle() -> None:
-    assert propose(search(trial(7, 0.3, 0.42), ratio_zero=None), check(0.01, 0.02))["values"]
+    found = propose(search(trial(7, 0.3, 0.42), ratio_zero=None), check(0.01, 0.02))
+    assert found["values"]
+    assert "Ratio 0 has no complete trial" in found["sentences"][-1]
 
 
 def test_the_overlay_keeps_small_numbers_as_numbers() -> None:

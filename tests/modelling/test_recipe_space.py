@@ -117,12 +117,26 @@ def test_an_open_ratio_ends_at_the_most_that_a_strategy_in_the_space_has() -> No
     assert made(strategy=choice("faithful", "balanced")).dimensions["ratio"].high == 0.4
 
 
-def test_a_ratio_beyond_its_strategy_is_capped_and_says_so() -> None:
+@pytest.mark.parametrize(("strategy", "most"), [("balanced", 0.4), ("faithful", 0.15)])
+def test_an_open_ratio_goes_from_none_to_all_that_a_strategy_has(
+    strategy: str, most: float
+) -> None:
     space = made(strategy=STRATEGY)
-    settings = {"ratio": 0.5, "strategy": "faithful"}
-    assert space.in_effect(settings) == {"ratio": 0.15, "strategy": "faithful"}
-    assert space.open(settings)[0].ratio == 0.15
-    assert space.in_effect({"ratio": 0.5, "strategy": "all"})["ratio"] == 0.5
+    for share in (0.0, 0.25, 0.5, 1.0):
+        found = space.in_effect({"ratio": share * 0.55, "strategy": strategy})
+        assert found == {"ratio": pytest.approx(share * most, abs=1e-4), "strategy": strategy}
+        assert space.open(found)[0].ratio == found["ratio"]
+
+
+def test_a_ratio_beyond_its_strategy_is_capped_where_it_has_a_bound_of_its_own() -> None:
+    space = made(strategy=STRATEGY, ratio=number(0, 0.5))
+    assert space.in_effect({"ratio": 0.5, "strategy": "faithful"})["ratio"] == 0.15
+    assert space.in_effect({"ratio": 0.1, "strategy": "faithful"})["ratio"] == 0.1
+
+
+def test_a_whole_number_of_ratios_needs_a_bound() -> None:
+    with pytest.raises(UserError, match="upper bound"):
+        made(ratio=Dimension(kind="int", low=0))
 
 
 def test_the_first_trials_are_ratio_0_and_the_default_recipe() -> None:
@@ -130,12 +144,12 @@ def test_the_first_trials_are_ratio_0_and_the_default_recipe() -> None:
     space = made(strategy=STRATEGY, training__objective__prior_correction=prior)
     zero, default = space.first()
     assert default == {
-        "ratio": 0.4,  # every accepted dialogue of the default strategy
+        "ratio": 0.55,  # every accepted dialogue of the default strategy
         "strategy": "balanced",
         "training.objective.prior_correction": True,
     }
     assert zero == default | {"ratio": 0.0}
-    recipe, training = space.open(default)
+    recipe, training = space.open(space.in_effect(default))
     assert recipe == Recipe(extra="synthetic", strategy="balanced", ratio=0.4, loss_weight=0.5)
     assert training == TRAINING
 
@@ -167,7 +181,7 @@ def test_settings_reach_recipe_and_training_and_numbers_are_short() -> None:
         "training.contextual.learning_rate": 0.00123456789,
         "training.objective.class_weight_power": 0.0,
     }
-    recipe, training = space.open(settings)
+    recipe, training = space.open(space.in_effect(settings))
     assert (recipe.ratio, recipe.loss_weight) == (0.1235, 0.3333)
     assert training.contextual.learning_rate == 0.001235
     assert training.objective.class_weight_power == 0.0
@@ -192,7 +206,7 @@ def test_a_ratio_per_emotion_is_searched_up_to_the_most_there_is() -> None:
     most = space.dimensions["emotion_ratios.fear"].high
     assert most == pytest.approx(of_balanced / counts[1], abs=1e-4)
     assert space.first()[1]["emotion_ratios.fear"] == most  # which limits nothing
-    recipe, _ = space.open({"ratio": 0.2, "emotion_ratios.fear": 0.12345})
+    recipe, _ = space.open(space.in_effect({"ratio": 0.2, "emotion_ratios.fear": 0.12345}))
     assert recipe.emotion_ratios == {"fear": 0.1235}
     wide = emotional(strategy=STRATEGY, emotion_ratios__fear=RATIO)
     assert wide.dimensions["emotion_ratios.fear"].high == pytest.approx(
@@ -232,7 +246,7 @@ def test_the_order_of_training_can_be_searched() -> None:
     space = scheduled(schedule=SCHEDULE, first_share=number(0.1, 0.5))
     assert space.first()[1] == {"ratio": 0.4, "schedule": "together", "first_share": 0.3}
     own = {"ratio": 0.2, "schedule": "synthetic_first", "first_share": 0.23456}
-    recipe, _ = space.open(own)
+    recipe, _ = space.open(space.in_effect(own))
     assert (recipe.schedule, recipe.first_share) == ("synthetic_first", 0.2346)
     recipe, _ = space.open(own | {"schedule": "together"})
     assert "first_share" not in recipe.in_effect()

@@ -17,7 +17,6 @@ TRIALS = pd.DataFrame(
         "seconds": [1.0, 2.0, 3.0],
         "reason": [None, None, "FloatingPointError: the loss is not a finite number"],
         "tracked_as": ["a", "b", None],
-        "ratio_in_effect": [0.0, 0.25, float("nan")],
     }
 )
 FIGURES = {"history.png": b"1", "history.svg": b"<svg/>", "contour.png": b"2", "slices.png": b"3"}

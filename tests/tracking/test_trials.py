@@ -77,17 +77,14 @@ def test_a_failed_trial_says_why(trials: TrialRuns, client: MlflowClient) -> Non
     assert run.data.tags["reason"] == "FloatingPointError: the loss is not a finite number"
 
 
-def test_the_parent_has_the_best_value_as_it_improves(
+def test_parent_and_trials_name_the_study(
     trials: TrialRuns, runs: ExperimentRuns, client: MlflowClient
 ) -> None:
-    for number, values in enumerate([(0.5, 0.3), (0.4, 0.2), (0.6, 0.25)]):
-        trials.started(number, SETTINGS)
-        trials.ended(number, "COMPLETE", Outcome(values), None, 1.0)
+    trials.searching("meld-1")
+    run_id = trials.started(0, SETTINGS)
     trials.close()
-    best = client.get_metric_history(runs.parent_id, "best_weighted_f1")
-    assert [(point.step, point.value) for point in best] == [(0, 0.5), (2, 0.6)]
-    best = client.get_metric_history(runs.parent_id, "best_macro_f1")
-    assert [(point.step, point.value) for point in best] == [(0, 0.3)]
+    for run in (str(run_id), runs.parent_id):
+        assert client.get_run(run).data.tags["study"] == "meld-1"
 
 
 def test_trials_that_are_open_at_the_end_are_ended(

@@ -213,6 +213,9 @@ class Listener:
         self.heard: list[tuple[Any, ...]] = []
         self._broken = broken
 
+    def searching(self, study: str) -> None:
+        self.heard.append(("searching", study))
+
     def started(self, number: int, settings: Settings) -> str:
         self.heard.append(("started", number, dict(settings)))
         if self._broken:
@@ -234,6 +237,7 @@ class TestTheListener:
         listener, study = Listener(), open_parabola(journal)
         listen_to_trials(listener)
         search(study, Misbehaving(fail, high=0.0), trials=5, workers=workers)
+        assert listener.heard[0] == ("searching", study.name)
         for number, trial in enumerate(study.trials()):
             begun, ended = [what for what in listener.heard if what[1] == number]
             assert begun == ("started", number, trial.params)

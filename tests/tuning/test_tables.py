@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+import pandas as pd
 import pytest
 from matplotlib import pyplot
+from matplotlib.figure import Figure
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.tuning import Dimension, Objective, Outcome
@@ -17,7 +19,8 @@ from erc_kedro.tuning import (
     trial_settings,
     trial_table,
 )
-from tests.tuning.builders import FIRST, open_parabola
+from erc_kedro.tuning.replay import replayed
+from tests.tuning.builders import FIRST, completed, open_parabola, states
 from tests.tuning.objectives import Misbehaving, fail, make_parabola
 
 TWO = ("weighted_f1", "macro_f1")
@@ -52,12 +55,16 @@ def test_the_best_trial(
     assert best_trial(tried(journal, values)) == best
 
 
+def drawn(study: Study) -> dict[str, Figure]:
+    return draw_figures(trial_table(study), study.space, study.objectives)
+
+
 def test_no_trial_is_the_best_of_none(journal: StudyStorage) -> None:
     study = open_parabola(journal)
     with pytest.raises(UserError, match="No trial of the study is complete"):
         best_trial(study)
     assert baseline_trial(study) is None
-    assert trial_table(study).empty and draw_figures(study) == {}
+    assert trial_table(study).empty and drawn(study) == {}
 
 
 def test_the_baseline_is_found_when_it_was_run_again(journal: StudyStorage) -> None:
@@ -68,6 +75,25 @@ def test_the_baseline_is_found_when_it_was_run_again(journal: StudyStorage) -> N
     number = baseline_trial(study)
     assert number == 2
     assert trial_settings(study, number) == FIRST[0]
+
+
+def test_the_baseline_is_found_when_it_failed_and_the_same_command_tries_it_again(
+    journal: StudyStorage,
+) -> None:
+    search(open_parabola(journal), Misbehaving(fail, high=0.0), trials=3, workers=0)
+    study = open_parabola(journal)
+    assert baseline_trial(study) is None
+    search(study, make_parabola, trials=4, workers=0)
+    number = baseline_trial(study)
+    assert number is not None and trial_settings(study, number) == FIRST[0]
+    assert states(open_parabola(journal)).count("WAITING") == 0
+
+
+def test_the_table_has_settings_as_they_were_in_effect(journal: StudyStorage) -> None:
+    study = open_parabola(journal)
+    search(study, make_parabola, trials=3, workers=0)
+    table = trial_table(study, lambda settings: settings | {"x": round(settings["x"], 1)})
+    assert table["x"].tolist() == [round(own["x"], 1) for own in completed(study)]
 
 
 def test_the_table_has_every_finished_trial(journal: StudyStorage) -> None:
@@ -86,6 +112,39 @@ def test_the_table_has_every_finished_trial(journal: StudyStorage) -> None:
 
 
 class TestFigures:
+    def test_show_what_was_in_effect_and_keep_numbers(self) -> None:
+        space = {
+            "ratio": Dimension(kind="float", low=0, high=1),
+            "n": Dimension(kind="int", low=1, high=9),
+            "also": Dimension(kind="categorical", choices=(None, 0.5, True)),
+        }
+        table = pd.DataFrame(
+            {
+                "number": [0, 2, 3], "state": ["COMPLETE", "FAIL", "COMPLETE"],
+                "ratio": [0.0, float("nan"), 0.3], "n": [1.0, float("nan"), 4.0],
+                "also": [None, None, 0.5], "f1": [0.2, float("nan"), 0.6],
+            }
+        )  # fmt: skip
+        study = replayed(table, space, ["f1"])
+        assert [t.number for t in study.trials if t.state.name == "COMPLETE"] == [0, 3]
+        assert study.trials[0].params == {"ratio": 0.0, "n": 1, "also": None}
+        assert study.trials[3].params == {"ratio": 0.3, "n": 4, "also": 0.5}
+        assert study.best_trial.number == 3
+
+    def test_importance_is_the_share_of_the_differences(self, journal: StudyStorage) -> None:
+        space = {name: Dimension(kind="float", low=0, high=1) for name in ("all", "little")}
+        study = open_parabola(journal, space=space, first=({"all": 0.0, "little": 0.0},))
+
+        def make() -> Objective:
+            return lambda s: Outcome((s["all"] + 0.001 * s["little"],))
+
+        search(study, make, trials=25, workers=0)
+        bars = drawn(study)["importance"].axes[0].patches
+        assert max(bar.get_width() for bar in bars) > 0.9
+        names = [text.get_text() for text in drawn(study)["importance"].axes[0].get_yticklabels()]
+        widest = max(range(len(bars)), key=lambda i: bars[i].get_width())
+        assert names[widest] == "all"
+
     def test_of_two_objectives(self, journal: StudyStorage) -> None:
         space = {
             "ratio": Dimension(kind="float", low=0, high=1),
@@ -98,7 +157,7 @@ class TestFigures:
             return lambda s: Outcome((s["ratio"], s["training.loss_weight"] - s["ratio"]))
 
         search(study, make, trials=8, workers=0)
-        figures = draw_figures(study)
+        figures = drawn(study)
         kinds = ("history", "slices", "importance", "contour")
         assert set(figures) == {f"{kind}_{name}" for kind in kinds for name in TWO} | {"pareto"}
         assert pyplot.get_fignums() == []
@@ -108,6 +167,6 @@ class TestFigures:
 
     def test_as_far_as_there_is_something_to_draw(self, journal: StudyStorage) -> None:
         study = tried(journal, [(0.5,)])
-        assert set(draw_figures(study)) == {"history"}
+        assert set(drawn(study)) == {"history"}
         search(study, make_parabola, trials=4, workers=0)
-        assert set(draw_figures(study)) == {"history", "slices", "importance"}
+        assert set(drawn(study)) == {"history", "slices", "importance"}

@@ -1,6 +1,5 @@
 """What a corpus is, in which layouts its files come, and what reading one yields."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from erc_kedro.core.digests import digest_of
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import draw_real
 
@@ -132,14 +132,6 @@ def held_out_of(raw: RawCorpus) -> pd.DataFrame:
     """Return the texts of dev and test without labels: columns corpus, split and text."""
     parts = [raw.splits[split].assign(corpus=raw.name, split=split) for split in ("dev", "test")]
     return pd.concat(parts, ignore_index=True)[["corpus", "split", "text"]]
-
-
-def digest_of(contents: Mapping[str, bytes]) -> str:
-    """Return one digest (16 hex digits) for named file contents, independent of their order."""
-    total = hashlib.sha256()
-    for name in sorted(contents):
-        total.update(name.encode() + b"\0" + hashlib.sha256(contents[name]).digest())
-    return total.hexdigest()[:16]
 
 
 def label_set_of(card: Mapping[str, Any]) -> LabelSet:

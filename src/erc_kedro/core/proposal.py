@@ -68,7 +68,11 @@ def _warning(search: Mapping[str, Any]) -> list[str]:
 def _verdict(search: Mapping[str, Any], check: Mapping[str, Any], better: bool) -> list[str]:
     best = search["best"]
     if is_ratio_zero(search):
-        return ["No recipe was better than ratio 0 in the search: ratio 0 is proposed."]
+        zero = search["ratio_zero"]
+        if zero is not None and zero["number"] == best["number"]:
+            return ["No recipe was better than ratio 0 in the search: ratio 0 is proposed."]
+        said = f"Trial {best['number']}, the best, adds no synthetic dialogues: ratio 0 is proposed"
+        return [f"{said}, and none of its other settings: they were not checked on dev."]
     amounts = " and ".join(
         f"{plain(own['metric'])} {points(own['difference'])} points {interval(own['ci95'])}"
         for own in check["comparisons"]
@@ -87,7 +91,12 @@ def _verdict(search: Mapping[str, Any], check: Mapping[str, Any], better: bool) 
 
 
 def _in_search(best: Mapping[str, Any], zero: Mapping[str, Any] | None) -> list[str]:
-    if zero is None or best["number"] == zero["number"]:
+    if zero is None:
+        return [
+            "Ratio 0 has no complete trial: nothing was held against it in the search. The same "
+            "command tries it again."
+        ]
+    if best["number"] == zero["number"]:
         return []
     parts = [
         f"{plain(name)} {100 * value:.1f} (ratio 0, trial {zero['number']}: "

@@ -101,6 +101,10 @@ class Dimension(ParameterGroup):
 class TrialListener(Protocol):
     """Tells the outside what happens to trials; what it raises does not stop the search."""
 
+    def searching(self, study: str) -> None:
+        """Note the name of the study that the trials to come belong to."""
+        ...
+
     def started(self, number: int, settings: Settings) -> str | None:
         """Note that a trial began; return what the outside calls it."""
         ...

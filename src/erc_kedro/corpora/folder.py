@@ -10,7 +10,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from erc_kedro.core.corpus import Corpus, CorpusSource, Layout, RawCorpus, digest_of
+from erc_kedro.core.corpus import Corpus, CorpusSource, Layout, RawCorpus
+from erc_kedro.core.digests import digest_of
 from erc_kedro.core.errors import UserError
 
 SOURCE_FILE = "SOURCE.json"

@@ -68,6 +68,13 @@ class RawCorpusDataset(AbstractDataset[NoReturn, RawCorpus]):
         source = locate(self._corpus, self._folder).source
         return source, digest_of_part(digest, self.train_fraction)
 
+    def tags(self) -> dict[str, str]:
+        """Return what tells runs on this data from others."""
+        source, digest = self.source_and_digest()
+        part = str(self.train_fraction)
+        found = {"corpus_source": source, "corpus_digest": digest, "corpus_train_fraction": part}
+        return {name: value for name, value in found.items() if value != "1.0"}
+
     def _exists(self) -> bool:
         return True
 

@@ -78,11 +78,7 @@ class ExperimentTracking(MlflowHook):
             super().before_pipeline_run(run_params, pipeline, catalog)
             return
         # What can fail comes first: Kedro tells no hook of an error in this one.
-        raw = catalog.get(f"{corpus}.raw")
-        source, digest = raw.source_and_digest()
-        tags = {"corpus": corpus, "corpus_source": source, "corpus_digest": digest}
-        if raw.train_fraction < 1:
-            tags["corpus_train_fraction"] = str(raw.train_fraction)
+        tags = {"corpus": corpus} | catalog.get(f"{corpus}.raw").tags()
         tags |= provenance_tags(self._context.project_path, run_params)
         names = sorted(name for name in pipeline.inputs() if name.startswith("params:"))
         values = {name.removeprefix("params:"): plain(catalog.load(name)) for name in names}

@@ -1,51 +1,52 @@
 """What a study's cells depend on beside their treatment: data and code."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import sklearn
 
-from erc_kedro.core import (
-    difficulty,
-    imbalance,
-    mixing,
-    recipe,
-    schedule,
-    selection,
-    weighing,
-)
-from erc_kedro.core.corpus import digest_of
+from erc_kedro.core.digests import digest
 from erc_kedro.core.study import CellGroup
-from erc_kedro.modelling import (
-    cross_fitting,
-    cross_validation,
-    need,
-    style_shift,
-    verification,
-)
-from erc_kedro.modelling.classifier_store import digest
+from erc_kedro.modelling.code_digest import code_digest, of_modelling
 
-_CODE = (
-    *(mixing, recipe, selection, weighing, schedule, difficulty, imbalance),
-    *(cross_fitting, cross_validation, need, style_shift, verification),
+CODE = (
+    *(
+        "core.dialogue",
+        "core.difficulty",
+        "core.labels",
+        "core.metrics",
+        "core.mixing",
+        "core.recipe",
+    ),
+    *("core.schedule", "core.selection", "core.weighing"),
+    *of_modelling("cross_fitting", "cross_validation", "need", "style_shift", "verification"),
 )
-"""What decides which dialogues a cell learns, beside the cells' own module."""
+"""The modules that decide which dialogues are learnt, and how they are scored."""
 
 
 def what_cells_depend_on(tables: Mapping[str, pd.DataFrame], **others: Any) -> str:
     """Return one digest (16 hex digits) of dialogue tables, plain values, and the code."""
-    files = [*(Path(str(own.__file__)) for own in _CODE), Path(__file__).with_name("cells.py")]
-    return digest(
-        {name: table_digest(own) for name, own in tables.items()}
-        | others
-        | {
-            "code": digest_of({path.name: path.read_bytes() for path in files}),
-            "numpy": np.__version__,
-            "pandas": pd.__version__,
-        }
-    )
+    code = what_mixing_depends_on("core.imbalance", *of_modelling("cells"))
+    return digest({name: table_digest(own) for name, own in tables.items()} | others | code)
+
+
+def what_mixing_depends_on(*more: str) -> dict[str, str]:
+    """Return what decides what is learnt and how it is scored, beside data and parameters.
+
+    Args:
+        more: Names of other modules that have a say in it, as for `code_digest`.
+
+    Returns:
+        A digest of the code, and the versions of the libraries, by name.
+    """
+    return {
+        "code": code_digest(*CODE, *more),
+        "numpy": np.__version__,
+        "pandas": pd.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
 
 
 def cells_asked(group: CellGroup) -> str:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from erc_kedro.core.digests import digest
 from erc_kedro.core.errors import UserError
-from erc_kedro.modelling.classifier_store import digest
 from erc_kedro.modelling.files import replacing
 
 Codes = npt.NDArray[np.int64]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from erc_kedro.core import imbalance, mixing
+from erc_kedro.core.digests import digest
 from erc_kedro.core.labels import LabelSet, labelled
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import counting
@@ -19,7 +20,6 @@ from erc_kedro.modelling import need, verification
 from erc_kedro.modelling.cell_digest import cells_asked, what_cells_depend_on
 from erc_kedro.modelling.cell_store import CellResult, CellStore
 from erc_kedro.modelling.classifier import Advance, Classifier, Training, in_groups
-from erc_kedro.modelling.classifier_store import digest
 from erc_kedro.modelling.cross_validation import split_dialogues
 from erc_kedro.modelling.features import features_for
 from erc_kedro.modelling.objective import SOURCES

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from erc_kedro.core.dialogue import COLUMNS
+from erc_kedro.core.digests import digest
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import vote_columns
 from erc_kedro.core.mixing import by_seed
@@ -215,11 +216,6 @@ def open_classifiers(
             )
         states[seed] = stored.state
     return states
-
-
-def digest(value: Any) -> str:
-    """Return 16 hex digits for a plain value; the order of names does not matter."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _fingerprint(seed: int, parts: Parts) -> str:

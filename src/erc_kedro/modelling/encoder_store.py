@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from erc_kedro.core.corpus import digest_of
+from erc_kedro.core.digests import digest
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet, labelled
-from erc_kedro.modelling.classifier_store import digest
+from erc_kedro.modelling.code_digest import code_digest, of_modelling
 from erc_kedro.modelling.encoder_files import encoder_checksum, resolve_encoder
 from erc_kedro.modelling.files import replacing_folder
 from erc_kedro.modelling.settings import AdaptationSettings
@@ -22,8 +22,11 @@ logger = logging.getLogger(__name__)
 
 _ABOUT = "adaptation.about"
 """No part of what tells encoders apart: the same weights give the same features."""
-_CODE = ("adaptation", "batches", "devices", "products", "threads")
-"""The modules of this room that the training runs through."""
+CODE = (
+    *of_modelling("adaptation", "batches", "devices", "products", "threads"),
+    "core.labels",
+)
+"""The modules that the training runs through."""
 
 
 class EncoderStore:
@@ -65,7 +68,6 @@ class EncoderStore:
                 found="none",
                 remedy="generate some, or set adapted: false in the recipe",
             )
-        here = Path(adaptation.__file__).parent
         about = {
             "encoder": encoder_checksum(encoder),
             "utterances": digest([rows["text"].tolist(), rows["emotion"].tolist()]),
@@ -74,7 +76,7 @@ class EncoderStore:
             | {"device": device.type, "precision": choose_precision(how.precision, device)},
             "torch": version("torch"),
             "transformers": version("transformers"),
-            "code": digest_of({name: (here / f"{name}.py").read_bytes() for name in _CODE}),
+            "code": code_digest(*CODE),
         }
         place = self._folder / digest(about)
         if (place / _ABOUT).is_file():

@@ -1,12 +1,9 @@
 """Sentence encoders: any Hugging Face encoder, frozen, its hidden layers pooled."""
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from threading import Lock
 from typing import Any
 
@@ -17,11 +14,16 @@ import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 
+from erc_kedro.core.digests import digest
 from erc_kedro.core.errors import UserError
 from erc_kedro.modelling.batches import LENGTH_STEP, round_up
+from erc_kedro.modelling.code_digest import code_digest, of_modelling
 from erc_kedro.modelling.devices import choose_device, choose_precision, computing_in
 from erc_kedro.modelling.encoder_files import EMBEDDED, encoder_checksum, resolve_encoder
 from erc_kedro.modelling.threads import side_by_side, usable_cores
+
+CODE = of_modelling("encoders", "batches", "devices", "threads")
+"""The modules that features are made by."""
 
 _ROWS = 32
 _ONE_AT_A_TIME = Lock()
@@ -137,10 +139,10 @@ class Encoder:
             "precision": self.precision,
             "torch": torch.__version__.split("+")[0],
             "transformers": transformers.__version__,
-            "code": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
+            "code": code_digest(*CODE),
             "encoder": encoder_checksum(self.name),
         }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+        return digest(settings)
 
     def encode(self, texts: Sequence[str]) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
         """Yield features batch by batch, short texts first.

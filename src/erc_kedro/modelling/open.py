@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from erc_kedro.core.corpus import digest_of
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling.classifier import Classifier
+from erc_kedro.modelling.code_digest import code_digest, of_modelling
 from erc_kedro.modelling.contextual import ContextualClassifier
 from erc_kedro.modelling.devices import choose_device, choose_precision
 from erc_kedro.modelling.encoder_store import check_layers
@@ -21,19 +20,22 @@ from erc_kedro.modelling.finetuned import FineTunedClassifier
 from erc_kedro.modelling.own_encoder import OwnEncoders
 from erc_kedro.modelling.settings import AdaptationSettings, ClassifierSettings
 
-_CODE = {
-    "contextual": [
-        "contextual",
-        "contextual_head",
-        "prepared",
-        "stacked",
-        "stacked_head",
-        "features",
-    ],
-    "finetuned": ["finetuned", "encoders", "devices"],
+_COMMON = (
+    *of_modelling("batches", "classifier", "devices", "objective", "products", "threads"),
+    "core.labels",
+)
+CODE = {
+    "contextual": (
+        *_COMMON,
+        *of_modelling(
+            "contextual", "contextual_head", "prepared", "stacked", "stacked_head", "features"
+        ),
+    ),
+    "finetuned": (*_COMMON, *of_modelling("finetuned", "encoders")),
 }
-_CODE_OF_OWN_ENCODERS = ["own_encoder", "adaptation", "encoders", "devices"]
-"""The modules of this room that each kind's training runs through, besides the common ones."""
+"""The modules that each kind's training runs through."""
+
+CODE_OF_OWN_ENCODERS = of_modelling("own_encoder", "adaptation", "encoders")
 
 
 def open_classifier(
@@ -109,13 +111,13 @@ def what_training_depends_on(
     """
     kind = settings.classifier
     device = choose_device(settings.device)
-    modules = ["batches", "classifier", "objective", "products", "threads", *_CODE[kind]]
+    modules = CODE[kind]
     own = getattr(settings, kind).model_dump()
     if kind == "contextual":
         encoded = {"features": features["fingerprint"]}
         if (encoders := own_encoders(settings, features, label_set)) is not None:
             encoded["own encoder"] = encoders.about
-            modules += _CODE_OF_OWN_ENCODERS
+            modules += CODE_OF_OWN_ENCODERS
     else:
         name = _finetuned(settings, features)
         encoder = Encoder(name, [Pooling(-1, "mean")], device=device.type)
@@ -132,7 +134,7 @@ def what_training_depends_on(
         "software": {
             "torch": torch.__version__,
             "transformers": transformers.__version__ if kind == "finetuned" else None,
-            "code": _code_digest(*modules),
+            "code": code_digest(*modules),
         },
     }
 
@@ -145,8 +147,3 @@ def _begun(features: Mapping[str, Any], otherwise: str) -> str:
     """Return what is fine-tuned on real utterances: the adapted encoder, if the recipe has one."""
     beside = features.get("beside")
     return otherwise if beside is None else str(beside["encoder"])
-
-
-def _code_digest(*modules: str) -> str:
-    here = Path(__file__).parent
-    return digest_of({name: (here / f"{name}.py").read_bytes() for name in modules})

@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from erc_kedro.core.digests import digest
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.modelling import adaptation
 from erc_kedro.modelling.classifier import Advance, unseen
-from erc_kedro.modelling.classifier_store import digest
 from erc_kedro.modelling.devices import choose_precision
 from erc_kedro.modelling.encoder_files import encoder_checksum
 from erc_kedro.modelling.encoders import Pooling, encoded, load_pretrained

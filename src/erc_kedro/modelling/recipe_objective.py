@@ -66,6 +66,7 @@ class ObjectiveFiles:
         )
 
         def objective(settings: Settings) -> Outcome:
-            return validation.score(*self.space.open(settings), self.objectives)
+            found = self.space.open(self.space.in_effect(settings))
+            return validation.score(*found, self.objectives)
 
         return objective

@@ -41,6 +41,8 @@ class RecipeSpace:
         reference: The default recipe: its values hold where nothing is searched.
         training: The classifier settings of which the same is true.
         most: By strategy the largest ratio that its accepted dialogues allow beside all of train.
+        is_open: Whether the ratio has no bound of its own: then the whole of the dimension goes
+            from none to all of what a strategy has, whichever it is.
         most_of: The same of each emotion whose ratio is searched: by strategy, then by name.
     """
 
@@ -49,6 +51,7 @@ class RecipeSpace:
     training: ClassifierSettings
     most: Mapping[str, float]
     most_of: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    is_open: bool = False
 
     @classmethod
     def made_from(
@@ -97,7 +100,9 @@ class RecipeSpace:
             for name, own in space.items()
         }
         plain = ClassifierSettings(**training.model_dump())
-        found = cls(filled, reference, plain, most, most_of)
+        ratio = space["ratio"]
+        is_open = ratio.kind != "categorical" and ratio.high is None
+        found = cls(filled, reference, plain, most, most_of, is_open)
         found._check_default()
         found._check_schedules(label_set)
         return found
@@ -105,18 +110,23 @@ class RecipeSpace:
     def first(self) -> list[dict[str, Any]]:
         """Return the settings of the trials that come first: ratio 0, and the default recipe."""
         default = {name: self._default(name) for name in self.dimensions}
+        if self.is_open:
+            share = default["ratio"] / self.most[self.reference.strategy]
+            default["ratio"] = share * self._highest_ratio
         return [default | {"ratio": 0.0}, default]
 
     def in_effect(self, settings: Settings) -> dict[str, Any]:
         """Return what settings come to: numbers of few digits, a ratio that the strategy allows."""
         found = {name: self._rounded(name, value) for name, value in settings.items()}
-        strategy = str(found.get("strategy", self.reference.strategy))
-        found["ratio"] = min(float(found["ratio"]), self.most[strategy])
+        most = self.most[str(found.get("strategy", self.reference.strategy))]
+        ratio = float(settings["ratio"])
+        if self.is_open:
+            ratio *= most / self._highest_ratio
+        found["ratio"] = min(floor(_STEP * ratio + 0.5) / _STEP, most)
         return found
 
-    def open(self, settings: Settings) -> tuple[Recipe, ClassifierSettings]:
-        """Return the recipe and the classifier settings that settings stand for."""
-        found = self.in_effect(settings)
+    def open(self, found: Settings) -> tuple[Recipe, ClassifierSettings]:
+        """Return the recipe and the classifier settings of settings as they are in effect."""
         names = (*OF_RECIPE, "relabel")
         of_recipe = {name: found.get(name, getattr(self.reference, name)) for name in names}
         ratios = dict(self.reference.emotion_ratios)
@@ -138,6 +148,12 @@ class RecipeSpace:
             if name in self.dimensions:
                 tried |= set(map(str, self.dimensions[name].choices or ()))
         return bool(tried & set(NEEDS))
+
+    @property
+    def _highest_ratio(self) -> float:
+        highest = self.dimensions["ratio"].high
+        assert highest is not None
+        return highest
 
     def _default(self, name: str) -> Any:
         if name.startswith(TRAINING):
@@ -183,7 +199,7 @@ class RecipeSpace:
         tried = searched.choices or () if searched else (self.reference.schedule,)
         if "first_share" in self.dimensions and set(tried) <= {"together"}:
             raise UserError(
-                "It has no effect: all dialogues are seen together.",
+                "This dimension has no effect: all dialogues are seen together.",
                 where="tuning.space.first_share",
                 expected="schedule in the space too, with synthetic_first or easy_first",
                 remedy="add it, or leave first_share out",

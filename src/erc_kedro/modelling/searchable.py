@@ -75,7 +75,7 @@ def check_space(
             near = get_close_matches(name, known, n=3, cutoff=0.4)
             idle = name in searchable()
             raise UserError(
-                f"It has no effect: the classifier is {classifier!r}."
+                f"This dimension has no effect: the classifier is {classifier!r}."
                 if idle
                 else "No such thing can be searched.",
                 where=f"tuning.space.{name}",
@@ -112,9 +112,9 @@ def _values(name: str, dimension: Dimension) -> list[Any]:
     if dimension.kind == "categorical":
         return list(dimension.choices or ())
     assert dimension.low is not None
-    if dimension.high is None and not is_ratio(name):
+    if dimension.high is None and not (is_ratio(name) and dimension.kind == "float"):
         raise UserError(
-            "Only of synthetic dialogues there is a most.",
+            "This dimension needs an upper bound; only ratios of kind float may leave it open.",
             where=f"tuning.space.{name}.high",
             expected="a number",
             found="null",

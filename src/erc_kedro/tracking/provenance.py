@@ -12,9 +12,8 @@ from erc_kedro import __version__
 def provenance_tags(project: Path, run_params: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags that say how to repeat a run: command, commit, dirty, version."""
     commit = _git(project, "rev-parse", "HEAD")
-    dirty = (
-        "unknown" if commit is None else str(bool(_git(project, "status", "--porcelain"))).lower()
-    )
+    changes = None if commit is None else _git(project, "status", "--porcelain")
+    dirty = "unknown" if changes is None else str(bool(changes)).lower()
     return {
         "kedro_command": command_line(run_params),
         "git_commit": commit or "unknown",

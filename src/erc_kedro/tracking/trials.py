@@ -28,7 +28,7 @@ _UNTOLD = (MlflowException, OSError)
 
 
 class TrialRuns:
-    """One child run per trial, ended when the trial ends; the parent has the best value so far.
+    """One child run per trial, ended when the trial ends; all name the study.
 
     It listens to all trials from when it is made until it is closed. A thread of its own talks to
     MLflow, so that the search never waits for it. While MLflow does not answer, what there is to
@@ -50,15 +50,20 @@ class TrialRuns:
     ) -> None:
         self._runs, self._objectives = runs, tuple(objectives)
         self._pause, self._patience = pause, patience
+        self._study: str | None = None
         self._ids: dict[int, str] = {}
         self._open: set[int] = set()
-        self._best: dict[str, float] = {}
         self._queue: SimpleQueue[tuple[Callable[[], None], Event] | None] = SimpleQueue()
         self._silent, self._closing = Event(), Event()
         self._untold = 0
         self._thread = Thread(target=self._work, name="trials to MLflow", daemon=True)
         self._thread.start()
         listen_to_trials(self)
+
+    def searching(self, study: str) -> None:
+        """Name the study on the parent, and on every trial's run to come."""
+        self._study = study
+        self._tell(lambda: self._runs.tag(self._runs.parent_id, {"study": study}))
 
     def started(self, number: int, settings: Settings) -> str | None:
         """Start a trial's run; return its id, or None if MLflow does not answer now."""
@@ -121,7 +126,7 @@ class TrialRuns:
 
     def _start(self, number: int, settings: dict[str, Any], began: int) -> None:
         if number not in self._ids:  # the run may be there, and its parameters not
-            tags = {"trial_number": str(number)}
+            tags = {"trial_number": str(number)} | ({"study": self._study} if self._study else {})
             self._ids[number] = self._runs.start_child(f"trial {number}", tags, began)
             self._open.add(number)
         self._runs.log_parameters(self._ids[number], settings)
@@ -145,22 +150,8 @@ class TrialRuns:
             series = {f"fold_{name}": list(each) for name, each in outcome.folds.items()}
         self._runs.log_metrics(run_id, values, series)
         self._runs.tag(run_id, {"state": state} | ({"reason": reason} if reason else {}))
-        self._note_best(number, outcome)
         self._runs.end_run(run_id, "FINISHED" if state == "COMPLETE" else "FAILED", at)
         self._open.discard(number)
-
-    def _note_best(self, number: int, outcome: Outcome | None) -> None:
-        if outcome is None:
-            return
-        better = {
-            name: value
-            for name, value in zip(self._objectives, outcome.values, strict=True)
-            if value > self._best.get(name, float("-inf"))
-        }
-        if better:
-            best = {f"best_{name}": value for name, value in better.items()}
-            self._runs.log_at(self._runs.parent_id, best, number)
-            self._best |= better
 
     def _abandon(self, status: str, reason: str) -> None:
         for number in sorted(self._open):
@@ -181,8 +172,7 @@ def describe_search(runs: ExperimentRuns, summary: Mapping[str, Any], command: s
         f"dev_{own['metric']}_difference": own["difference"]
         for own in summary["check"]["comparisons"]
     }
-    runs.log_metrics(runs.parent_id, {"best_trial": best["number"]} | differences)
-    runs.log_at(runs.parent_id, values, best["number"])
+    runs.log_metrics(runs.parent_id, {"best_trial": best["number"]} | values | differences)
     sentences = summary["proposal"]["sentences"]
     lines = [f"**{sentences[0]}**", "", *(f"- {sentence}" for sentence in sentences[1:])]
     lines += ["", f"Study `{summary['study']}`. To run the experiment with it:", ""]

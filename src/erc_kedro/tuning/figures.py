@@ -1,22 +1,24 @@
-"""A study's figures, drawn by Optuna; titles and axes in the project's words."""
+"""The figures of a search, drawn by Optuna; titles and axes in the project's words."""
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
+import optuna
 from optuna.exceptions import ExperimentalWarning
 
+from erc_kedro.core.tuning import Dimension
 from erc_kedro.core.wording import plain
 from erc_kedro.tuning import marks
+from erc_kedro.tuning.replay import replayed
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from optuna.trial import FrozenTrial
-
-    from erc_kedro.tuning.study import Study
 
 _FEWEST = 3
 """Complete trials that an importance or a contour is drawn from."""
@@ -26,8 +28,15 @@ _PANEL = 3.6
 """Inches: of a figure, and the width of each panel of a row."""
 
 
-def draw_figures(study: "Study") -> "dict[str, Figure]":
-    """Draw how a study went, as far as there is something to draw.
+def draw_figures(
+    trials: "pd.DataFrame", space: Mapping[str, Dimension], objectives: Sequence[str]
+) -> "dict[str, Figure]":
+    """Draw how a search went, as far as there is something to draw.
+
+    Args:
+        trials: The finished trials, as `trial_table` returns them: settings as drawn, or in effect.
+        space: What was searched, by name; it holds these settings.
+        objectives: What was maximised.
 
     Returns:
         Figures by name: `history`, `importance`, `slices`, `contour` (the two most important
@@ -35,17 +44,17 @@ def draw_figures(study: "Study") -> "dict[str, Figure]":
         all but the last are there for each: `history_weighted_f1` and so on. Importance and
         contour need three complete trials that differ. Empty if no trial is complete.
     """
-    done = marks.complete(study.trials())
     figures: dict[str, Figure] = {}
-    if not done:
-        return figures
     with _drawing():
-        for index, objective in enumerate(study.objectives):
-            suffix = f"_{objective}" if len(study.objectives) > 1 else ""
-            for name, figure in _of_objective(study, done, index).items():
+        study = replayed(trials, space, objectives)
+        if not marks.complete(study.trials):
+            return figures
+        for index, objective in enumerate(objectives):
+            suffix = f"_{objective}" if len(objectives) > 1 else ""
+            for name, figure in _of_objective(study, space, index, plain(objective)).items():
                 figures[name + suffix] = figure
-        if len(study.objectives) == 2:
-            figures["pareto"] = _pareto(study)
+        if len(objectives) == 2:
+            figures["pareto"] = _pareto(study, objectives)
     return figures
 
 
@@ -61,57 +70,52 @@ def _drawing() -> Iterator[None]:
             pyplot.switch_backend("agg")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            warnings.filterwarnings("ignore", "PedAnova|`target` is specified", UserWarning)
+            warnings.filterwarnings("ignore", "`target` is specified", UserWarning)
             yield
     finally:
         if before.lower() != "agg":
             pyplot.switch_backend(before)
 
 
-def _of_objective(study: "Study", done: "list[FrozenTrial]", index: int) -> "dict[str, Figure]":
+def _of_objective(
+    study: optuna.Study, space: Mapping[str, Dimension], index: int, name: str
+) -> "dict[str, Figure]":
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.visualization import matplotlib as optuna_figures
 
-    name = plain(study.objectives[index])
+    done = marks.complete(study.trials)
 
     def target(trial: "FrozenTrial") -> float:
         return float(trial.values[index])
 
-    def loss(trial: "FrozenTrial") -> float:
-        return -target(trial)  # Optuna takes a target of its own for something to be minimised
-
     options: dict[str, Any] = {"target": target, "target_name": name}
-    varied = [key for key in study.space if len({repr(t.params[key]) for t in done}) > 1]
+    varied = [key for key in space if len({repr(t.params[key]) for t in done}) > 1]
     figures = {"history": _history(study, done, options)}
     if varied:
-        axes = optuna_figures.plot_slice(study.optuna, params=varied, **options)
+        axes = optuna_figures.plot_slice(study, params=varied, **options)
         figures["slices"] = _slices(axes, varied, name)
     if len(done) < _FEWEST or len({target(trial) for trial in done}) < 2 or not varied:
         return figures
-    axes = optuna_figures.plot_param_importances(study.optuna, params=varied, target=loss)
-    figures["importance"] = _importance(axes, name)
-    numbers = _numbers(study, varied, loss)
+    about: dict[str, Any] = {
+        "params": varied,
+        "target": target,
+        "evaluator": FanovaImportanceEvaluator(seed=0),
+    }
+    figures["importance"] = _importance(optuna_figures.plot_param_importances(study, **about), name)
+    weights = get_param_importances(study, **about)
+    numbers = [key for key in varied if space[key].kind != "categorical"]
+    numbers.sort(key=lambda key: (key != "ratio", -weights[key], key))
     if len(numbers) >= 2:
-        axes = optuna_figures.plot_contour(study.optuna, params=numbers[:2], **options)
+        axes = optuna_figures.plot_contour(study, params=numbers[:2], **options)
         figures["contour"] = _contour(cast("Axes", axes), name)
     return figures
 
 
-def _numbers(
-    study: "Study", varied: list[str], loss: "Callable[[FrozenTrial], float]"
-) -> list[str]:
-    """Return the dimensions that are numbers, a ratio first, then the most important."""
-    from optuna.importance import get_param_importances
-
-    weights = get_param_importances(study.optuna, params=varied, target=loss)
-    numbers = [name for name in varied if study.space[name].kind != "categorical"]
-    return sorted(numbers, key=lambda name: (name != "ratio", -weights[name], name))
-
-
-def _history(study: "Study", done: "list[FrozenTrial]", options: dict[str, Any]) -> "Figure":
+def _history(study: optuna.Study, done: "list[FrozenTrial]", options: dict[str, Any]) -> "Figure":
     from matplotlib.ticker import MaxNLocator
     from optuna.visualization.matplotlib import plot_optimization_history
 
-    ax = plot_optimization_history(study.optuna, **options)
+    ax = plot_optimization_history(study, **options)
     values = np.maximum.accumulate([options["target"](trial) for trial in done])
     ax.step(
         [t.number for t in done], values, where="post", color="tab:red", label="best until then"
@@ -155,11 +159,11 @@ def _contour(ax: "Axes", name: str) -> "Figure":
     return _finish(ax, f"{name} by {x} and {y}, between the trials", x=x, y=y)
 
 
-def _pareto(study: "Study") -> "Figure":
+def _pareto(study: optuna.Study, objectives: Sequence[str]) -> "Figure":
     from optuna.visualization.matplotlib import plot_pareto_front
 
-    names = [plain(objective) for objective in study.objectives]
-    ax = plot_pareto_front(study.optuna, target_names=names)
+    names = [plain(objective) for objective in objectives]
+    ax = plot_pareto_front(study, target_names=names)
     handles, _ = ax.get_legend_handles_labels()
     ax.legend(handles, ["trial", "trial on the front"][: len(handles)])
     title = "trials that no other beats in both (the front), and the others"

@@ -23,6 +23,7 @@ class Listening:
         self._news: list[Callable[[TrialListener], None]] = []
         self._listener = trial_listener()
         self._complained = False
+        self._news.append(lambda to: to.searching(study.name))
 
     def started(self, trial: "optuna.Trial", settings: Settings) -> None:
         """Keep that a trial began; what the outside calls it will stand with it."""

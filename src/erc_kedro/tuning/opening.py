@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError, ExperimentalWarning
 from optuna.study import StudyDirection
+from optuna.trial import TrialState
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.tuning import Dimension, Settings
@@ -126,8 +127,12 @@ def _make(
 
 
 def _let_wait(study: Study, first: Sequence[Settings]) -> None:
-    """Let those of the first settings wait that a study, made with others, does not have."""
-    have = [{**marks.given(trial), **trial.params} for trial in study.trials()]
+    """Let those of the first settings wait that a study was made without, or that failed in it."""
+    have = [
+        {**marks.given(trial), **trial.params}
+        for trial in study.trials()
+        if trial.state != TrialState.FAIL
+    ]
     for settings in first:
         if dict(settings) not in have:
             study.patient(partial(study.optuna.enqueue_trial, dict(settings)))

@@ -1,11 +1,10 @@
 """What came of a study: the table of its trials, and the best of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from optuna.trial import TrialState
-
 from erc_kedro.core.errors import UserError
+from erc_kedro.core.tuning import Settings
 from erc_kedro.tuning import marks
 
 if TYPE_CHECKING:
@@ -15,8 +14,12 @@ if TYPE_CHECKING:
     from erc_kedro.tuning.study import Study
 
 
-def trial_table(study: "Study") -> "pd.DataFrame":
+def trial_table(study: "Study", in_effect: Callable[[Settings], Settings] = dict) -> "pd.DataFrame":
     """Return the finished trials, by number.
+
+    Args:
+        study: The study.
+        in_effect: Returns what the settings of a trial came to.
 
     Returns:
         One row per trial: number, state ("COMPLETE" or "FAIL"), one column per dimension and one
@@ -30,11 +33,12 @@ def trial_table(study: "Study") -> "pd.DataFrame":
             continue
         notes = trial.user_attrs
         values = trial.values or [None] * len(study.objectives)
+        settings = in_effect(trial.params) if study.space.keys() <= trial.params.keys() else {}
         rows.append(
             {
                 "number": trial.number,
                 "state": trial.state.name,
-                **{name: trial.params.get(name) for name in study.space},
+                **{name: settings.get(name) for name in study.space},
                 **dict(zip(study.objectives, values, strict=True)),
                 "seconds": notes.get(marks.SECONDS),
                 "reason": notes.get(marks.REASON),
@@ -66,7 +70,7 @@ def best_trial(study: "Study") -> int:
 
 
 def baseline_trial(study: "Study") -> int | None:
-    """Return the complete trial with the settings of trial 0: itself, or when it was run again."""
+    """Return the first complete trial with the settings of trial 0; None if there is none."""
     return _baseline(study.trials())
 
 
@@ -91,7 +95,8 @@ def best_of(trials: "Sequence[FrozenTrial]") -> int | None:
 
 
 def _baseline(trials: "Sequence[FrozenTrial]") -> int | None:
-    for trial in trials:
-        if trial.state == TrialState.COMPLETE and marks.generation(trial)[0] == 0:
-            return trial.number
-    return None
+    if not trials:
+        return None
+    wanted = {**marks.given(trials[0]), **trials[0].params}
+    same = (trial for trial in marks.complete(trials) if trial.params == wanted)
+    return next((trial.number for trial in same), None)

@@ -16,7 +16,7 @@ from erc_kedro.core.proposal import is_ratio_zero, overlay, propose
 from erc_kedro.core.tuning import listen_to_trials, trial_listener
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
-from erc_kedro.pipelines.tuning.opened import check_opened, open_again, opened_by
+from erc_kedro.pipelines.tuning.opened import check_opened, opened_by
 from erc_kedro.pipelines.tuning.parameters import TuningParameters
 from erc_kedro.pipelines.tuning.workplace import (
     ToldInEffect,
@@ -53,7 +53,7 @@ def search_recipes(
         augmented: The default recipe.
 
     Returns:
-        The finished trials by number (see `tuning.trial_table`), with a column for the ratio in
+        The finished trials by number (see `tuning.trial_table`), with settings as they were in
         effect; and the summary: corpus, corpus_source, digest, study, storage, objectives, folds,
         seeds, most (the largest ratio of each strategy), trials (how many of each state), best,
         ratio_zero and default (number, settings in effect, values by objective), and opened (what
@@ -64,7 +64,7 @@ def search_recipes(
     """
     from erc_kedro.modelling.need import open_for_need
     from erc_kedro.modelling.recipe_objective import ObjectiveFiles
-    from erc_kedro.tuning import search, trial_table
+    from erc_kedro.tuning import open_study, search, trial_table
 
     label_set = label_set_of(corpus_card)
     space = RecipeSpace.made_from(
@@ -80,7 +80,9 @@ def search_recipes(
     opened = opened_by(
         tuning, training, space, tuning_features, train_dialogues, synthetic_dialogues, corpus_card
     )
-    study = open_again(replace(study_storage, patience=tuning.patience), opened)
+    storage = replace(study_storage, patience=tuning.patience)
+    names = ("name", "objectives", "about", "first", "seed")
+    study = open_study(storage, space=space.dimensions, **{name: opened[name] for name in names})
     devices, settings = workplaces(tuning.workers, space.training)
     with TemporaryDirectory() as folder, _told_in_effect(space):
         files = ObjectiveFiles(
@@ -95,13 +97,7 @@ def search_recipes(
             threads=1 if devices else None,
         ).write(train_dialogues, synthetic_dialogues)
         search(study, files, trials=tuning.trials, workers=len(devices), devices=devices)
-    trials = trial_table(study)
-    ratios = [
-        space.in_effect({name: row[name] for name in space.dimensions})["ratio"]
-        if row["state"] == "COMPLETE"
-        else float("nan")
-        for row in trials.to_dict("records")
-    ]
+    trials = trial_table(study, space.in_effect)
     kept = ("corpus", "corpus_source", "digest", "train_fraction")
     summary = {key: corpus_card[key] for key in kept} | {
         "study": study.name,
@@ -112,7 +108,6 @@ def search_recipes(
         "most": dict(space.most),
         "trials": {str(k): int(n) for k, n in trials["state"].value_counts().items()},
     }
-    trials = trials.assign(ratio_in_effect=pd.Series(ratios, trials.index, dtype="float64"))
     return trials, summary | chosen_trials(study, space) | {"opened": opened}
 
 
@@ -210,16 +205,18 @@ def propose_recipe(
     return summary, overlay(search_summary["corpus"], proposal["values"], search_summary["study"])
 
 
-def draw_tuning(study_storage: Any, search_summary: dict[str, Any]) -> dict[str, bytes]:
-    """Draw the study: history, importance, slices, contour and Pareto front, as far as they apply.
+def draw_tuning(trials: pd.DataFrame, search_summary: dict[str, Any]) -> dict[str, bytes]:
+    """Draw the search: history, importance, slices, contour, Pareto front, as far as they apply.
 
     Returns:
         SVG and PNG of every figure, by file name.
     """
+    from erc_kedro.core.tuning import Dimension
     from erc_kedro.reporting.images import png_of, svg_of
     from erc_kedro.tuning import draw_figures
 
-    figures = draw_figures(open_again(study_storage, search_summary["opened"]))
+    space = {n: Dimension(**own) for n, own in search_summary["opened"]["space"].items()}
+    figures = draw_figures(trials, space, search_summary["objectives"])
     files = {f"{name}.svg": svg_of(figure).encode() for name, figure in figures.items()}
     return files | {f"{name}.png": png_of(figure) for name, figure in figures.items()}
 

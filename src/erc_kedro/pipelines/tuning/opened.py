@@ -3,19 +3,17 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from erc_kedro.core.corpus import label_set_of
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.tuning import Dimension
 from erc_kedro.modelling.recipe_space import RecipeSpace
 from erc_kedro.modelling.settings import ClassifierSettings
 from erc_kedro.pipelines.tuning.parameters import TuningParameters
 
-if TYPE_CHECKING:
-    from erc_kedro.tuning import Study, StudyStorage
+_OF_THE_SPACE = ("modelling.recipe_space", "modelling.searchable", "modelling.recipe_objective")
 
 
 def opened_by(
@@ -28,7 +26,7 @@ def opened_by(
     corpus_card: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return what a study is opened by: name, space, objectives, what it is about, first trials."""
-    from erc_kedro.modelling.cell_digest import table_digest
+    from erc_kedro.modelling.cell_digest import table_digest, what_mixing_depends_on
     from erc_kedro.modelling.open import what_training_depends_on
 
     adapted = features.get("adapted") or {}
@@ -42,9 +40,11 @@ def opened_by(
         "digest of train": table_digest(train),
         "digest of the synthetic dialogues": table_digest(synthetic),
         "training": what_training_depends_on(training, dict(features), label_set),
+        "mixing": what_mixing_depends_on(*_OF_THE_SPACE),
         "adapted encoder": mark,
         "default recipe": space.reference.in_effect(),
         "folds": tuning.folds,
+        "seed of the folds": tuning.seed,
         "seeds": list(tuning.seeds),
     }
     return {
@@ -77,22 +77,6 @@ def check_opened(now: Mapping[str, Any], searched: Mapping[str, Any]) -> None:
             expected="what was searched",
             remedy="run the whole pipeline, or set the parameters back",
         )
-
-
-def open_again(storage: "StudyStorage", opened: Mapping[str, Any]) -> "Study":
-    """Open the study that a search was done in, by what its summary says of it."""
-    from erc_kedro.tuning import open_study
-
-    space = {name: Dimension(**own) for name, own in opened["space"].items()}
-    return open_study(
-        storage,
-        opened["name"],
-        space,
-        opened["objectives"],
-        opened["about"],
-        opened["first"],
-        opened["seed"],
-    )
 
 
 def named_after(corpus_card: Mapping[str, Any]) -> str:

@@ -55,7 +55,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 draw_tuning,
-                inputs=["study_storage", "search_summary"],
+                inputs=["trials", "search_summary"],
                 outputs="tuning_figures",
                 name="draw_tuning",
             ),

@@ -82,10 +82,15 @@ class ToldInEffect:
     def __init__(self, listener: TrialListener, space: RecipeSpace) -> None:
         self._listener, self._space = listener, space
 
+    def searching(self, study: str) -> None:
+        """Tell which study the trials belong to."""
+        self._listener.searching(study)
+
     def started(self, number: int, settings: Settings) -> str | None:
         """Tell that a trial began."""
-        recipe, training = self._space.open(settings)
-        shown = recipe.in_effect() | dict(self._space.in_effect(settings))
+        found = self._space.in_effect(settings)
+        recipe, training = self._space.open(found)
+        shown = recipe.in_effect() | found
         return self._listener.started(number, shown | {"classifier": training.classifier})
 
     def ended(
