@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from erc_kedro.core import progress
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe
-from erc_kedro.modelling import open as opening
+from erc_kedro.modelling import code_digest
 from erc_kedro.modelling.classifier import Advance, Classifier, History, State, unseen
 from erc_kedro.modelling.classifier_store import ClassifierStore, open_classifiers
 from erc_kedro.modelling.features import FeatureStore
@@ -473,20 +474,20 @@ class TestWhatTrainingDependsOn:
     def test_a_change_of_the_code_that_trains_counts(
         self, kind: str, tiny_bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        room = Path(opening.__file__).parent
         settings = chosen(tiny_bert, classifier=kind)
         one = what_training_depends_on(settings, FEATURES, LABELS)
-        for path in room.glob("*.py"):
-            (tmp_path / path.name).write_bytes(path.read_bytes())
-        monkeypatch.setattr(opening, "__file__", str(tmp_path / "open.py"))
+        for room in ("core", "modelling"):
+            shutil.copytree(code_digest._PACKAGE / room, tmp_path / room)
+        monkeypatch.setattr(code_digest, "_PACKAGE", tmp_path)
         assert what_training_depends_on(settings, FEATURES, LABELS) == one
         other = {"contextual": "finetuned", "finetuned": "contextual"}[kind]
         for name, parts in ((other, set()), (kind, {"software"}), ("objective", {"software"})):
-            content = (room / f"{name}.py").read_text()
-            (tmp_path / f"{name}.py").write_text(content + "# changed\n")
+            path = tmp_path / f"modelling/{name}.py"
+            content = path.read_text()
+            path.write_text(content + "# changed\n")
             found = what_training_depends_on(settings, FEATURES, LABELS)
             assert changed(one, found) == parts
-            (tmp_path / f"{name}.py").write_text(content)
+            path.write_text(content)
 
 
 class TestNodes:
