@@ -49,6 +49,7 @@ def test_a_parameter_path_that_nothing_reads_is_refused_before_any_run(project: 
             {"real_fraction": 1.5},
             ".real_fraction: must be less than or equal to 1, not 1.5",
         ),
+        ("adaptation", {"epoch": 1}, ".epoch: there is no such parameter; did you mean epochs?"),
         ("experiment", {"n_seeds": 0}, ".n_seeds: must be greater than 0, not 0"),
         ("encoding", {"poolings": 3}, ".poolings: must be a valid list, not 3"),
         (

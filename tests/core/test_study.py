@@ -178,6 +178,24 @@ class TestFamily:
         assert (read["against"] == study[1]["against"]).all()
 
 
+@pytest.mark.parametrize(
+    ("lows", "ends"),
+    [
+        ([1, 2], "one +3.0 points [+1.0, +5.0]; other +4.0 points [+2.0, +6.0]."),
+        ([1, -4], "one +3.0 points [+1.0, +5.0]; the other intervals hold 0."),
+        ([-1, -2], "macro F1: every interval holds 0."),
+    ],
+)
+def test_an_ablation_says_of_every_change_whether_it_was_one(lows: list[int], ends: str) -> None:
+    rows = [
+        {"part": "ablation", "real_fraction": 0.1, "treatment": name, "metric": "macro_f1",
+         "against": "augmented", "difference": low + 2.0, "ci_low": low, "ci_high": low + 4.0}
+        for name, low in zip(("one", "other"), lows, strict=True)
+    ]  # fmt: skip
+    [said] = explored(pd.DataFrame(rows), "ablation", {}, "official")
+    assert said.endswith(ends)
+
+
 def test_the_best_baseline_is_that_of_each_metric() -> None:
     scores = {
         "oversampled": {"weighted_f1": 0.5, "macro_f1": 0.4},

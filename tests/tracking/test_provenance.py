@@ -120,6 +120,17 @@ class TestTags:
         assert dirty["git_dirty"] == "true"
         assert dirty["git_commit"] == clean["git_commit"]
 
+    def test_if_git_does_not_say_whether_there_are_changes_that_is_unknown(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        git(tmp_path, "init")
+        (tmp_path / "file").write_text("one")
+        git(tmp_path, "add", "file")
+        git(tmp_path, "commit", "-m", "one")
+        (tmp_path / ".git/index").write_bytes(b"no index")
+        tags = provenance_tags(tmp_path, {})
+        assert len(tags["git_commit"]) == 40 and tags["git_dirty"] == "unknown"
+
     def test_outside_a_repository_the_commit_is_unknown(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,1 +1,1 @@
-"""Pure logic of the project: plain values, numpy and pandas; no files, no frameworks."""
+"""Pure logic of the project: plain values and tables; no framework, no network."""

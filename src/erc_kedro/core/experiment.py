@@ -1,4 +1,4 @@
-"""Parameters of the experiment that all arms share; an arm's own is its `mixing.Recipe`."""
+"""Parameters of the experiment that all arms share; an arm's own is its `recipe.Recipe`."""
 
 from typing import Annotated
 

@@ -42,7 +42,7 @@ class LabelSet:
         Args:
             emotions: Emotion names.
             where: What the names belong to, for the error message.
-            other: What stands for `OTHER`; without it, that is no emotion either.
+            other: Position to give to `OTHER`; None refuses it like any unknown name.
 
         Returns:
             int64 array, one position per name.

@@ -76,7 +76,8 @@ def repetition(table: pd.DataFrame) -> dict[str, float]:
     """Return how much a dialogue table repeats itself, as shares.
 
     Returns:
-        "near_duplicates": dialogues of which an earlier one holds half of the word trigrams;
+        "near_duplicates": dialogues whose word trigrams overlap with an earlier one's by a Jaccard
+        index of a half or more (two thirds are shared, if both are of one length);
         "repeated_utterances": utterances of four or more words that stood there before.
     """
     near, found = NearDuplicates(), 0

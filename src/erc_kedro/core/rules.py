@@ -175,7 +175,7 @@ class Judge:
             for key in sorted(keys & self._accepted.keys())
         ]
         if match := self._near.nearest(texts):
-            found.append(("near_duplicate", f"{match[1]:.0%} of its trigrams stand in {match[0]}"))
+            found.append(("near_duplicate", f"trigrams overlap with {match[0]} by {match[1]:.2f}"))
         if not found:
             self._accepted |= dict.fromkeys(keys, dialogue.id)
             self._near.add(dialogue.id, texts)

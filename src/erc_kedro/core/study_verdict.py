@@ -73,7 +73,7 @@ def explored(
 
     Args:
         table: As `core.study_results.tabulate` returns it.
-        part: Of `core.study.PARTS`.
+        part: A part of that table.
         copy_rates: By strategy what `core.release.copying` returns.
         corpus_source: Nothing is said of a sample.
     """
@@ -108,13 +108,19 @@ def _emotions(rows: pd.DataFrame) -> list[str]:
     for fraction, own in rows.groupby("real_fraction", sort=True):
         changes = [{str(k): v for k, v in row.items()} for row in own.to_dict("records")]
         changes.sort(key=lambda row: -float(row["difference"]))
-        told = [f"{row['emotion']} {_amount(row)}" for row in changes if _outside_zero(row)]
+        told = _told(changes, "emotion")
         what = f"{plain(changes[0]['treatment'])} against {plain(changes[0]['against'])}"
         lead = f"With {percent(float(str(fraction)))} of real train, F1 by emotion, {what}: "
-        if len(told) < len(changes):
-            told.append("the other intervals hold 0" if told else "every interval holds 0")
-        said.append(f"{lead}{'; '.join(told)}.")
+        said.append(f"{lead}{told}.")
     return said
+
+
+def _told(rows: list[dict[str, Any]], name: str) -> str:
+    """Return which differences have an interval without 0, and what of the others."""
+    told = [f"{plain(str(row[name]))} {_amount(row)}" for row in rows if _outside_zero(row)]
+    if len(told) < len(rows):
+        told.append("the other intervals hold 0" if told else "every interval holds 0")
+    return "; ".join(told)
 
 
 def by_amount(treatment: str) -> float:
@@ -162,15 +168,8 @@ def _imbalance(rows: pd.DataFrame) -> list[str]:
 def _ablation(rows: pd.DataFrame) -> list[str]:
     said = []
     for fraction, own in rows.groupby("real_fraction", sort=True):
-        compared = _compared(own, "macro_f1")
-        told = [
-            f"{plain(row['treatment'])} {_amount(row)}" for row in compared if _outside_zero(row)
-        ]
-        lead = f"With {percent(float(str(fraction)))} of real train, macro F1: "
-        if told:
-            said.append(f"{lead}{'; '.join(told)}; the other intervals hold 0.")
-        else:
-            said.append(f"{lead}the interval of every change holds 0.")
+        told = _told(_compared(own, "macro_f1"), "treatment")
+        said.append(f"With {percent(float(str(fraction)))} of real train, macro F1: {told}.")
     return said
 
 

@@ -108,7 +108,7 @@ def with_verdicts(
 
 
 def relabelled(drawn: pd.DataFrame, least: float | None) -> pd.DataFrame:
-    """Return drawn utterances, those with the heard label that are surely something else.
+    """Return drawn utterances; where the verifier is sure of what it hears, with that label.
 
     Args:
         drawn: With the columns `VERDICTS`.

@@ -45,9 +45,15 @@ def _lines(text: str) -> Iterator[str]:
             yield f"{where}: {what}{found}"
 
 
+def _kinds_of(group: type[ParameterGroup]) -> Iterator[type[ParameterGroup]]:
+    for kind in group.__subclasses__():
+        yield kind
+        yield from _kinds_of(kind)
+
+
 def _meant(path: str, model: str) -> str:
     """Return a question for the nearest name of a group's, if one is near."""
-    groups = {kind.__name__: kind for kind in ParameterGroup.__subclasses__()}
+    groups = {kind.__name__: kind for kind in _kinds_of(ParameterGroup)}
     if model not in groups:
         return ""
     schema = groups[model].model_json_schema()

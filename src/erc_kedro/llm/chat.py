@@ -13,7 +13,7 @@ _OURS = {"model", "messages", "stream", "n"}
 
 
 def chat_demands(json_mode: str, extra: Mapping[str, Any] | None) -> dict[str, bool]:
-    """Return what the options of a back-end that asks in this way must be, and if they are."""
+    """Return what is demanded of the options of a chat back-end, each with whether it is met."""
     return {
         "json_mode: schema or plain": json_mode in ("schema", "plain"),
         f"extra: other fields than {', '.join(sorted(_OURS))}": _OURS.isdisjoint(extra or {}),

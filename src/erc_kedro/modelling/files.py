@@ -41,9 +41,10 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
-    """Give a folder to write into; it takes the target folder's place at the end, all at once.
+    """Give a folder to write into; it takes the target folder's place, whole, at the end.
 
-    As `replacing` does for a file. What stood in the target before is gone then.
+    As `replacing` does for a file, but that for a moment, between two renames, there may be no
+    folder. What stood in the target before is gone then.
 
     Args:
         target: The folder to be written; its parent is made if missing.

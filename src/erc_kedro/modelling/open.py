@@ -72,7 +72,7 @@ def open_classifier(
 def own_encoders(
     settings: ClassifierSettings, features: Mapping[str, Any], label_set: LabelSet
 ) -> OwnEncoders | None:
-    """Return what gives classifiers encoders of their own, if they shall have them.
+    """Return what fine-tunes an encoder for each classifier; None if the settings ask for none.
 
     Args:
         settings: As for `open_classifier`.

@@ -11,8 +11,6 @@ import pandas as pd
 from erc_kedro.core.dialogue import words
 from erc_kedro.modelling.features import Features
 
-Floats = npt.NDArray[np.floating]
-
 BY = ("length", "lexicon", "embedding")
 """What utterances are told apart by."""
 

@@ -1,3 +1,1 @@
-"""The stages of an experiment, one folder each, in the order data flows through them:
-ingestion, generation, validation, encoding, mixing, training, evaluation.
-"""
+"""The stages, one folder each: `kedro viz` shows how they hang together."""

@@ -27,7 +27,7 @@ _RULES = {
     "repeated_utterance": "an utterance of four or more words that stands elsewhere in the data",
     HELD_OUT: f"{_OVERLAP} real dev or test",
     TRAIN_COPY: "the same of real train",
-    "near_duplicate": "half of its word trigrams stand in another dialogue",
+    "near_duplicate": "word trigrams overlap with another dialogue's by half (Jaccard index)",
 }
 
 _MEASURES = dict(

@@ -13,8 +13,9 @@ OWNER, ALIVE = "owner", "alive"
 
 REASON, TRACE, SECONDS, FOLDS = "reason", "trace", "seconds", "folds"
 ROOT, TIMES, AGAIN, DEATHS = "root", "times", "again", "deaths"
-"""The trial that was the first with these settings, and how often they were handed on since;
-whether an ended trial's settings are to be run again; how many worker processes they ended."""
+"""For settings that are run again under another number: the trial that had them first, and how
+often they were handed on; whether those of an ended trial are to be; how many workers they killed.
+"""
 
 TRACKED_AS = "tracked_as"
 NOT_NEEDED = "not needed"

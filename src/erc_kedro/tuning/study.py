@@ -1,6 +1,5 @@
 """A study in its storage: trials are asked for, told, and handed on if they were cut short."""
 
-import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,6 @@ from erc_kedro.tuning.storage import StudyStorage
 
 if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
-
-logger = logging.getLogger(__name__)
 
 _LONGEST_TRACE = 4000
 

@@ -2,26 +2,12 @@
 
 import random
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from transformers import LogitsProcessor
 
 from erc_kedro.llm.local.constrained import Grammar
-
-
-class Reply(Protocol):
-    """A reply as it grows."""
-
-    tokens: list[int]
-    done: bool
-
-    @property
-    def required(self) -> int | None:
-        """The next token, if there is no choice."""
-
-    def add(self, token: int) -> None:
-        """Append a token."""
 
 
 class PlainReply:

@@ -1,4 +1,4 @@
-"""Evaluation: predictions, metrics of each arm, and the comparison of all arms."""
+"""Evaluation: metrics of each arm, and the comparison of all arms."""
 
 from erc_kedro.pipelines.evaluation.pipeline import create_arm_pipeline, create_pipeline
 
