@@ -62,4 +62,4 @@ docs: $(INSTALLED)  ## docs/configuration.md, written anew from the parameters a
 	@$(BIN)/python tools/configuration_reference.py
 
 bench: $(INSTALLED)  ## how fast it is here, in a table (minutes; ARGS="encoding training" for a part)
-	@$(BIN)/python benchmarks/speed.py $(ARGS)
+	@$(BIN)/python -m benchmarks.speed $(ARGS)

@@ -4,8 +4,8 @@
 
 Every line is measured in this one run, one after the other: the cost of a trial beyond training
 itself, trials per hour of one worker and of two, and the way without this package's parts: every
-trial encodes its training set with the same encoder, and then trains. Without `--data`, a folder
-with a corpus's official files as `make data` leaves it, dialogues of that size are made up.
+trial encodes its training set with the same encoder, and then trains. `--data` is a folder with a
+corpus's official files as `make data` leaves it; without it the sample is searched.
 """
 
 import argparse

@@ -335,9 +335,17 @@ def steady(model: Any, n: int, server: psutil.Process) -> tuple[float, float, fl
     return count / wall, 1e6 * ours / count, 1e6 * theirs / count
 
 
+def search() -> Iterator[Result]:
+    """A search over recipes, on MELD's official files if they are there, else on the sample."""
+    from benchmarks.recipes import measure
+
+    data = ROOT / "data/01_raw/meld"
+    yield from measure(8, data if (data / "SOURCE.json").is_file() else None)
+
+
 PARTS = {
     part.__name__: part
-    for part in (start, sample, encoding, bootstrap, validation, training, folds, openai)
+    for part in (start, sample, encoding, bootstrap, validation, training, folds, openai, search)
 }
 
 
