@@ -409,3 +409,10 @@ class TestOpening:
         with pytest.raises(UserError, match="does not take these options") as caught:
             open_language_model(backend, options)
         assert f"'{backend}'" in str(caught.value)
+
+    def test_options_of_another_type_are_named_with_what_they_must_be(self) -> None:
+        given = {"base_url": "http://127.0.0.1:1/v1", "model": "m", "timeout": "30"}
+        with pytest.raises(UserError, match="timeout: Input should be a valid number"):
+            open_language_model("openai", given | {"credentials": {"api_key": "s3cret"}})
+        with pytest.raises(UserError, match="json_mode: Input should be 'schema' or 'plain'"):
+            open_language_model("batch", {"folder": "x", "model": "m", "json_mode": "yes"})

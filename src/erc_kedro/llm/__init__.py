@@ -3,8 +3,11 @@
 A new back-end is one file with a class like those here and one line in `BACKENDS`.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import inspect
+from collections.abc import Mapping
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.llm.bank import BankLanguageModel
@@ -15,7 +18,7 @@ from erc_kedro.llm.openai_server import OpenAILanguageModel
 from erc_kedro.llm.protocol import LanguageModel
 from erc_kedro.llm.transformers_model import TransformersLanguageModel
 
-BACKENDS: Mapping[str, Callable[..., LanguageModel]] = {
+BACKENDS: Mapping[str, type[LanguageModel]] = {
     "bank": BankLanguageModel,
     "batch": BatchLanguageModel,
     "fake": FakeLanguageModel,
@@ -36,11 +39,27 @@ def open_language_model(backend: str, options: Mapping[str, Any]) -> LanguageMod
     """
     if backend not in BACKENDS:
         raise UserError("Unknown back-end.", expected=", ".join(BACKENDS), found=repr(backend))
+    _check_types(backend, options)
+    return BACKENDS[backend](**options)
+
+
+def _check_types(backend: str, options: Mapping[str, Any]) -> None:
+    """Refuse options that the back-end does not have, or that are of another type than it says."""
+    begin = BACKENDS[backend].__init__
+    known = {k: v for k, v in inspect.signature(begin).parameters.items() if k != "self"}
+    hints = get_type_hints(begin)
+    fields: dict[str, Any] = {
+        name: (hints[name], ... if own.default is own.empty else own.default)
+        for name, own in known.items()
+    }
+    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
     try:
-        return BACKENDS[backend](**options)
-    except TypeError as error:
+        create_model(backend, __config__=config, **fields)(**options)
+    except ValidationError as error:
+        faults = [(".".join(map(str, own["loc"])), own["msg"]) for own in error.errors()]
         raise UserError(
             "The back-end does not take these options.",
             where=f"back-end {backend!r} in the catalog",
-            found=str(error),
+            expected=", ".join(known) or "none",
+            found="; ".join(f"{name}: {message}" for name, message in faults),
         ) from error
