@@ -12,7 +12,7 @@ from erc_kedro.tuning import marks
 from erc_kedro.tuning.failures import Failures
 from erc_kedro.tuning.interrupts import hearing
 from erc_kedro.tuning.listening import Listening
-from erc_kedro.tuning.owners import Sweeper, Timing, owning
+from erc_kedro.tuning.owners import Sweeper, Timing, owning, staying_alive
 from erc_kedro.tuning.patience import StorageGoneError
 from erc_kedro.tuning.study import Study
 from erc_kedro.tuning.watching import See, watching
@@ -55,6 +55,8 @@ def search(
     if devices and len(devices) != workers:
         raise ValueError(f"{len(devices)} devices for {workers} workers")
     timing = timing or Timing()
+    sweeper = Sweeper(study, timing)
+    sweeper.sweep([])
     left = trials - len(marks.complete(study.trials()))
     if left <= 0:
         logger.info("The study %r has its %d trials.", study.name, trials)
@@ -66,7 +68,7 @@ def search(
         chosen = list(devices) or [None] * workers
         own = Processes(make_objective, chosen[:left])
     with owning() as owner:
-        _Search(study, own, owner, trials, timing).run()
+        _Search(study, own, owner, sweeper, trials, timing).run()
 
 
 @dataclass
@@ -80,24 +82,29 @@ class _Running:
 
 class _Search:
     def __init__(
-        self, study: Study, workers: Workers, owner: str, wanted: int, timing: Timing
+        self,
+        study: Study,
+        workers: Workers,
+        owner: str,
+        sweeper: Sweeper,
+        wanted: int,
+        timing: Timing,
     ) -> None:
-        self._study, self._workers, self._owner = study, workers, owner
+        self._study, self._workers, self._owner, self._sweeper = study, workers, owner, sweeper
         self._wanted, self._timing = wanted, timing
         self._running: dict[int, _Running] = {}
         self._listening = Listening(study)
         self._failures = Failures(study.name)
-        self._sweeper = Sweeper(study, timing)
-        self._renewed = self._swept = time.monotonic()
+        self._swept = time.monotonic()
 
     def run(self) -> None:
         """Search to the end."""
         seeing = watching(self._study, self._wanted, self._timing.say)
-        with hearing(self._workers.wake) as interrupts, seeing as see:
+        alive = staying_alive(self._trials, self._study.patient, self._timing.alive)
+        with hearing(self._workers.wake) as interrupts, seeing as see, alive:
             self._study.patient.sleep = interrupts.sleep
             at_once = True
             try:
-                self._sweeper.sweep([])
                 while self._goes_on():
                     self._look_after()
                     self._hand_out(see)
@@ -130,16 +137,15 @@ class _Search:
             return True
         return len(marks.complete(self._study.trials())) < self._wanted
 
+    def _trials(self) -> "list[optuna.Trial]":
+        return [run.trial for run in list(self._running.values())]
+
     def _look_after(self) -> None:
-        """Say that this search is alive, and look for trials of those that are not."""
+        """Look for trials of searches that are not alive."""
         now = time.monotonic()
-        if now - self._renewed >= self._timing.alive:
-            self._renewed = now
-            for run in self._running.values():
-                self._study.note(run.trial, marks.ALIVE, time.time())
         if now - self._swept >= (self._timing.sweep if self._running else self._timing.poll):
             self._swept = now
-            self._sweeper.sweep([run.trial.number for run in self._running.values()])
+            self._sweeper.sweep([trial.number for trial in self._trials()])
 
     def _hand_out(self, see: See) -> None:
         """Give every free worker a trial, if more are needed."""
