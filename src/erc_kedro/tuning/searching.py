@@ -49,6 +49,7 @@ def search(
         timing: How often things are looked at.
 
     Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM.
         UserError: If trials keep failing, the storage stays gone, or no worker can start.
             Trials under way are run again by the next search in the study.
     """
@@ -116,9 +117,10 @@ class _Search:
                 see(self._study.trials(), 0)
                 at_once = False
             except KeyboardInterrupt:
-                self._stop("stopped from the keyboard")
+                self._stop(interrupts.reason)
                 logger.warning(
-                    "Stopped. What is finished is kept: the same command goes on with study %r.",
+                    "The search was %s. What is done is kept in study %r: the next one goes on.",
+                    interrupts.reason,
                     self._study.name,
                 )
                 raise
