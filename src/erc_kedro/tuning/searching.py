@@ -15,13 +15,14 @@ from erc_kedro.tuning.listening import Listening
 from erc_kedro.tuning.owners import Sweeper, Timing, owning, staying_alive
 from erc_kedro.tuning.patience import StorageGoneError
 from erc_kedro.tuning.study import Study
-from erc_kedro.tuning.watching import See, watching
+from erc_kedro.tuning.watching import Watch, watching
 from erc_kedro.tuning.worker import MakeObjective, Tried
 from erc_kedro.tuning.worker_process import Died
 from erc_kedro.tuning.workers import InThisProcess, Processes, Workers
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 logger = logging.getLogger(__name__)
 
@@ -100,21 +101,21 @@ class _Search:
 
     def run(self) -> None:
         """Search to the end."""
-        seeing = watching(self._study, self._wanted, self._timing.say)
+        watched = watching(self._study, self._wanted, len(self._workers), self._timing.say)
         alive = staying_alive(self._trials, self._study.patient, self._timing.alive)
-        with hearing(self._workers.wake) as interrupts, seeing as see, alive:
+        with hearing(self._workers.wake) as interrupts, watched as watch, alive:
             self._study.patient.sleep = interrupts.sleep
             at_once = True
             try:
                 while self._goes_on():
-                    self._look_after()
-                    self._hand_out(see)
+                    self._look_after(watch)
+                    self._hand_out(watch)
                     self._listening.catch_up()
                     interrupts.check()
                     arrived = self._workers.next(self._timing.poll)
                     if arrived:
                         self._take(*arrived)
-                see(self._study.trials(), 0)
+                self._see(watch)
                 at_once = False
             except KeyboardInterrupt:
                 self._stop(interrupts.reason)
@@ -142,19 +143,24 @@ class _Search:
     def _trials(self) -> "list[optuna.Trial]":
         return [run.trial for run in list(self._running.values())]
 
-    def _look_after(self) -> None:
-        """Look for trials of searches that are not alive."""
+    def _see(self, watch: Watch) -> "list[FrozenTrial]":
+        trials = self._study.trials()
+        watch.see(trials, len(self._workers) - len(self._running))
+        return trials
+
+    def _look_after(self, watch: Watch) -> None:
+        """Say how it goes, if it is time, and look for trials of searches that are not alive."""
+        if watch.is_due():
+            self._see(watch)
         now = time.monotonic()
         if now - self._swept >= (self._timing.sweep if self._running else self._timing.poll):
             self._swept = now
             self._sweeper.sweep([trial.number for trial in self._trials()])
 
-    def _hand_out(self, see: See) -> None:
+    def _hand_out(self, watch: Watch) -> None:
         """Give every free worker a trial, if more are needed."""
         for worker in self._workers.free():
-            trials = self._study.trials()
-            see(trials, len(self._running))
-            if marks.taken(trials) >= self._wanted:
+            if marks.taken(self._see(watch)) >= self._wanted:
                 return
             asked = self._study.ask(self._owner, self._wanted)
             if asked is None:
