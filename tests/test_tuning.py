@@ -2,8 +2,12 @@
 
 import json
 import math
+import os
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from erc_kedro.corpora import CORPORA
 from erc_kedro.hooks.provenance import tuned_command
 from tests.conftest import Project, make_project
 from tests.test_harmless import Harmful
+from tests.tuning.builders import wait_until
 
 TUNING = "08_reporting/meld/tuning"
 RAW = "data/01_raw/meld"
@@ -256,6 +261,32 @@ def test_a_study_goes_on_where_it_stopped_and_is_refused_when_it_is_about_someth
     project.run("tune_meld", other, **only)
     afresh = pd.read_parquet(project.path / "data/07_model_output/meld/trials.parquet")
     assert len(afresh) == 3
+
+
+def test_a_search_that_a_queue_ends_leaves_nothing_open(project: Project, tmp_path: Path) -> None:
+    said, folders = tmp_path / "said", tmp_path / "folders"
+    folders.mkdir()
+    words = ["--pipelines=tune_meld", "--env=test"]
+    words += ["--params=meld.tuning.trials=900,meld.tuning.workers=1"]
+    with said.open("w") as stderr:
+        search = subprocess.Popen(
+            [sys.executable, "-m", "kedro", "run", *words],
+            cwd=project.path,
+            env=os.environ | {"MLFLOW_TRACKING_URI": "", "TMPDIR": str(folders)},
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+        )
+    wait_until(lambda: "is the best so far" in said.read_text(), 120)
+    assert [*folders.glob("tmp*")]
+    search.terminate()
+    assert search.wait(60) not in {0, -signal.SIGTERM}
+    assert not [*folders.glob("tmp*")]
+    *_, parent = runs = project.runs()
+    assert {run.info.status for run in runs} <= {"KILLED", "FAILED", "FINISHED"}
+    assert parent.info.status == "KILLED" and "SIGTERM" in parent.data.tags["error"]
+    lines = said.read_text().splitlines()
+    assert [line for line in lines if "stopped by SIGTERM" in line]
+    assert [line for line in lines if line.endswith(shlex.join(["kedro", "run", *words]))]
 
 
 def test_nothing_of_test_reaches_the_search(

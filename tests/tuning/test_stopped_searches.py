@@ -95,24 +95,51 @@ class TestAKilledSearch:
         assert all(settings in completed(study) for settings in left if len(settings) == 2)
         assert set(reasons(study).values()) <= {"its process is gone"}
 
-    def test_by_ctrl_c_says_how_to_go_on(self, journal: StudyStorage, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("workers", [0, 1])
+    @pytest.mark.parametrize(
+        ("number", "reason"),
+        [(signal.SIGINT, "stopped from the keyboard"), (signal.SIGTERM, "stopped by SIGTERM")],
+    )
+    def test_by_a_signal_says_how_to_go_on(
+        self,
+        journal: StudyStorage,
+        tmp_path: Path,
+        number: signal.Signals,
+        reason: str,
+        workers: int,
+    ) -> None:
         recorded = Recorded(tmp_path / "runs")
-        parent = start_search(journal, recorded.file, trials=90, workers=1, seconds=0.2)
+        parent = start_search(journal, recorded.file, trials=90, workers=workers, seconds=0.2)
         wait_until(lambda: len(recorded.read()) > 2)
-        workers = workers_of(parent.pid)
-        os.killpg(parent.pid, signal.SIGINT)
+        processes = workers_of(parent.pid)
+        if number == signal.SIGTERM:  # a queue's goes to all of a job
+            for process in processes:
+                process.terminate()
+        os.killpg(parent.pid, number)
         _, said = parent.communicate(timeout=20)
         assert parent.returncode != 0
-        assert "the same command goes on" in said
-        assert workers and not psutil.wait_procs(workers, timeout=5)[1]
+        assert f"The search was {reason}" in said and "the next one goes on" in said
+        assert len(processes) == workers and not psutil.wait_procs(processes, timeout=5)[1]
         study = open_parabola(journal)
-        assert list(reasons(study).values()) == ["stopped from the keyboard"]
+        assert list(reasons(study).values()) == [reason]
         n = states(study).count("COMPLETE")
         assert n >= 2
         (stopped,) = reasons(study)
         search(study, make_parabola, trials=n + 1, workers=0)
         assert states(study).count("COMPLETE") == n + 1
         assert completed(study)[-1] == study.trial(stopped).params
+
+    def test_takes_sigterm_once_however_often_it_comes(
+        self, journal: StudyStorage, tmp_path: Path
+    ) -> None:
+        recorded = Recorded(tmp_path / "runs")
+        parent = start_search(journal, recorded.file, trials=90, workers=1, seconds=0.2)
+        wait_until(lambda: len(recorded.read()) > 1)
+        for _ in range(20):
+            parent.terminate()
+            time.sleep(0.01)
+        parent.communicate(timeout=20)
+        assert list(reasons(open_parabola(journal)).values()) == ["stopped by SIGTERM"]
 
 
 class TestTwoSearchesAtOnce:

@@ -3,10 +3,8 @@
 import pytest
 
 from erc_kedro.core.errors import UserError
-from erc_kedro.tuning import StudyStorage, search
+from erc_kedro.tuning import StudyStorage
 from erc_kedro.tuning.patience import Patience, StorageGoneError
-from tests.tuning.builders import open_parabola, states
-from tests.tuning.objectives import make_parabola
 
 SECRET = "very-secret"
 
@@ -43,14 +41,6 @@ def test_a_driver_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "psycopg", None)
     with pytest.raises(UserError, match=r"erc_kedro\[cluster\]"):
         StudyStorage(url="postgresql://me@127.0.0.1:9/studies").open()
-
-
-def test_a_journals_torn_last_line_is_cut_off(journal: StudyStorage) -> None:
-    search(open_parabola(journal), make_parabola, trials=3, workers=0)
-    with open(journal.path, "a") as file:  # noqa: PTH123
-        file.write('{"op_code": 4, "worker_')
-    search(open_parabola(journal), make_parabola, trials=6, workers=0)
-    assert states(open_parabola(journal)) == 6 * ["COMPLETE"]
 
 
 def test_patience_ends_and_other_errors_are_no_outage() -> None:

@@ -1,18 +1,20 @@
 """A study is opened, refused, and shared: trials of others are left, taken, or not needed."""
 
+import threading
 import time
 from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from erc_kedro.core.errors import UserError
-from erc_kedro.core.tuning import Dimension, Outcome
+from erc_kedro.core.tuning import Dimension, Objective, Outcome, Settings
 from erc_kedro.processes import this_process
-from erc_kedro.tuning import StudyStorage, Timing, search
+from erc_kedro.tuning import StudyStorage, Timing, owners, search
 from erc_kedro.tuning.owners import Sweeper, owning
 from tests.tuning.builders import FIRST, SPACE, completed, open_parabola, reasons, states
-from tests.tuning.objectives import make_parabola
+from tests.tuning.objectives import make_parabola, parabola
 
 PATIENT = Timing(gone=300, unchanged=60)
 HASTY = Timing(gone=300, unchanged=0)
@@ -181,3 +183,43 @@ class TestOwners:
         Sweeper(study, HASTY).sweep([])
         Sweeper(study, HASTY).sweep([])
         assert states(study) == ["FAIL", "WAITING", "WAITING"]
+
+    @pytest.mark.parametrize("gone", [False, True])
+    def test_in_the_middle_of_a_trial_in_this_process_say_that_they_live(
+        self, storage: StudyStorage, monkeypatch: pytest.MonkeyPatch, gone: bool
+    ) -> None:
+        """Another machine looks at their trial all the while; the storage may fail for a part."""
+        study, seen = open_parabola(storage), open_parabola(storage)
+        note, failures = optuna.Trial.set_user_attr, iter(range(3 if gone else 0))
+        looks = iter(range(15))
+
+        def fails_at_first(trial: optuna.Trial, name: str, value: Any) -> None:
+            if threading.current_thread() is not threading.main_thread():
+                for _ in failures:
+                    raise ConnectionError("no answer")
+            note(trial, name, value)
+
+        def make() -> Objective:
+            def objective(settings: Settings) -> Outcome:
+                elsewhere = Sweeper(seen, Timing(gone=0.6, unchanged=0.6))
+                with monkeypatch.context() as patch:
+                    patch.setattr(owners, "this_process", lambda: "elsewhere")
+                    patch.setattr(owners, "is_here", lambda process: False)
+                    for _ in looks:  # at the first trial alone, or a search might never end
+                        elsewhere.sweep([])
+                        time.sleep(0.1)
+                return parabola(settings)
+
+            return objective
+
+        monkeypatch.setattr(optuna.Trial, "set_user_attr", fails_at_first)
+        search(study, make, trials=1, workers=0, timing=Timing(alive=0.1))
+        assert states(study) == ["COMPLETE", "WAITING"]
+        assert study.patient.outages == (3 if gone else 0)
+
+    def test_left_trials_in_a_study_that_has_enough(self, journal: StudyStorage) -> None:
+        study = open_parabola(journal)
+        search(study, make_parabola, trials=2, workers=0)
+        study.ask(this_process() + " 99", 9)
+        search(study, make_parabola, trials=2, workers=0)
+        assert states(study) == ["COMPLETE", "COMPLETE", "FAIL", "WAITING"]

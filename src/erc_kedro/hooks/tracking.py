@@ -24,7 +24,7 @@ from erc_kedro.hooks.records import MODEL_PARTS, record, record_model, shared_pa
 from erc_kedro.pipelines.tuning.parameters import objectives_of
 from erc_kedro.tracking.machine import MachineMonitor
 from erc_kedro.tracking.processes import PROCESS, mark_killed, this_process
-from erc_kedro.tracking.provenance import changed_parameters, provenance_tags
+from erc_kedro.tracking.provenance import changed_parameters, command_line, provenance_tags
 from erc_kedro.tracking.runs import ExperimentRuns
 from erc_kedro.tracking.secrets import Secrets
 from erc_kedro.tracking.trials import TrialRuns, describe_search
@@ -34,6 +34,8 @@ for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when im
     logging.getLogger(_library).setLevel(logging.WARNING)
 
 _MONITOR_SECONDS = 5.0
+
+_STOPPED = "stopped by Ctrl-C or SIGTERM"
 
 _UNTOLD = (MlflowException, OSError, UserError)
 """What keeps MLflow from being told something, and is no fault of the run."""
@@ -110,6 +112,7 @@ class ExperimentTracking(MlflowHook):
         """Log what is known before the first node, and begin to watch."""
         if run_params.get("pipeline_names"):
             mlflow.delete_tag("pipeline_names")  # kedro_command has them
+        self._run_params = run_params
         changed = " ".join(changed_parameters(run_params, corpus))
         client = MlflowClient()
         runs = self._runs = ExperimentRuns(
@@ -134,7 +137,6 @@ class ExperimentTracking(MlflowHook):
         self._monitor = MachineMonitor(self.run_id, sampling_interval=_MONITOR_SECONDS)
         self._monitor.start()
         tell(runs.log_progress)
-        self._run_params = run_params
         if tuning := values.get(f"{corpus}.tuning"):
             self._trials = TrialRuns(runs, objectives_of(tuning["objective"]))
 
@@ -237,11 +239,12 @@ class ExperimentTracking(MlflowHook):
         self._trials = None
 
     def _end_interrupted(self) -> None:
-        """End as KILLED what a stop from the keyboard left open; no hook is told of one."""
+        """End as KILLED what a stop left open; no hook is told of one."""
         if self._runs is not None:
-            logger.info("Stopped. What is done is kept: the same command goes on from there.")
-            self._close_trials("KILLED", "stopped from the keyboard")
-            self._runs.fail_open(KeyboardInterrupt("stopped from the keyboard"), "KILLED")
+            command = command_line(self._run_params)
+            logger.info("Stopped. What is done is kept. To go on: %s", command)
+            self._close_trials("KILLED", _STOPPED)
+            self._runs.fail_open(KeyboardInterrupt(_STOPPED), "KILLED")
             self._stop()
             mlflow.end_run("KILLED")
 

@@ -2,23 +2,29 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
 
 from erc_kedro.processes import is_gone, is_here, this_process
 from erc_kedro.tuning import marks
+from erc_kedro.tuning.patience import Patience
+from erc_kedro.tuning.patience import is_gone as is_outage
 
 if TYPE_CHECKING:
+    import optuna
     from optuna.trial import FrozenTrial
 
     from erc_kedro.tuning.study import Study
 
 logger = logging.getLogger(__name__)
+
+_SECONDS_TO_END = 2.0
 
 _numbers = count()
 _searching: set[str] = set()
@@ -54,6 +60,38 @@ def owning() -> Iterator[str]:
         yield owner
     finally:
         _searching.discard(owner)
+
+
+@contextmanager
+def staying_alive(
+    running: Callable[[], "Collection[optuna.Trial]"], patient: Patience, every: float
+) -> Iterator[None]:
+    """Say that the owner of running trials is alive, so often and whatever else is under way.
+
+    A thread of its own says it, which waits for no storage: if that is gone, it is said next time.
+
+    Args:
+        running: Returns the trials; called by that thread.
+        patient: What counts that the storage was gone.
+        every: Seconds.
+    """
+    ended = Event()
+
+    def say() -> None:
+        while not ended.wait(every):
+            for trial in running():
+                try:
+                    trial.set_user_attr(marks.ALIVE, time.time())
+                except Exception as error:  # the trial ended; or it is the search's to tell
+                    patient.outages += is_outage(error)
+
+    thread = Thread(target=say, name="signs of life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(_SECONDS_TO_END)
 
 
 class Sweeper:

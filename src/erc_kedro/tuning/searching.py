@@ -12,16 +12,17 @@ from erc_kedro.tuning import marks
 from erc_kedro.tuning.failures import Failures
 from erc_kedro.tuning.interrupts import hearing
 from erc_kedro.tuning.listening import Listening
-from erc_kedro.tuning.owners import Sweeper, Timing, owning
+from erc_kedro.tuning.owners import Sweeper, Timing, owning, staying_alive
 from erc_kedro.tuning.patience import StorageGoneError
 from erc_kedro.tuning.study import Study
-from erc_kedro.tuning.watching import See, watching
+from erc_kedro.tuning.watching import Watch, watching
 from erc_kedro.tuning.worker import MakeObjective, Tried
 from erc_kedro.tuning.worker_process import Died
 from erc_kedro.tuning.workers import InThisProcess, Processes, Workers
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.trial import FrozenTrial
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,15 @@ def search(
         timing: How often things are looked at.
 
     Raises:
+        KeyboardInterrupt: After Ctrl-C or SIGTERM.
         UserError: If trials keep failing, the storage stays gone, or no worker can start.
             Trials under way are run again by the next search in the study.
     """
     if devices and len(devices) != workers:
         raise ValueError(f"{len(devices)} devices for {workers} workers")
     timing = timing or Timing()
+    sweeper = Sweeper(study, timing)
+    sweeper.sweep([])
     left = trials - len(marks.complete(study.trials()))
     if left <= 0:
         logger.info("The study %r has its %d trials.", study.name, trials)
@@ -66,7 +70,7 @@ def search(
         chosen = list(devices) or [None] * workers
         own = Processes(make_objective, chosen[:left])
     with owning() as owner:
-        _Search(study, own, owner, trials, timing).run()
+        _Search(study, own, owner, sweeper, trials, timing).run()
 
 
 @dataclass
@@ -80,38 +84,44 @@ class _Running:
 
 class _Search:
     def __init__(
-        self, study: Study, workers: Workers, owner: str, wanted: int, timing: Timing
+        self,
+        study: Study,
+        workers: Workers,
+        owner: str,
+        sweeper: Sweeper,
+        wanted: int,
+        timing: Timing,
     ) -> None:
-        self._study, self._workers, self._owner = study, workers, owner
+        self._study, self._workers, self._owner, self._sweeper = study, workers, owner, sweeper
         self._wanted, self._timing = wanted, timing
         self._running: dict[int, _Running] = {}
         self._listening = Listening(study)
         self._failures = Failures(study.name)
-        self._sweeper = Sweeper(study, timing)
-        self._renewed = self._swept = time.monotonic()
+        self._swept = time.monotonic()
 
     def run(self) -> None:
         """Search to the end."""
-        seeing = watching(self._study, self._wanted, self._timing.say)
-        with hearing(self._workers.wake) as interrupts, seeing as see:
+        watched = watching(self._study, self._wanted, len(self._workers), self._timing.say)
+        alive = staying_alive(self._trials, self._study.patient, self._timing.alive)
+        with hearing(self._workers.wake) as interrupts, watched as watch, alive:
             self._study.patient.sleep = interrupts.sleep
             at_once = True
             try:
-                self._sweeper.sweep([])
                 while self._goes_on():
-                    self._look_after()
-                    self._hand_out(see)
+                    self._look_after(watch)
+                    self._hand_out(watch)
                     self._listening.catch_up()
                     interrupts.check()
                     arrived = self._workers.next(self._timing.poll)
                     if arrived:
                         self._take(*arrived)
-                see(self._study.trials(), 0)
+                self._see(watch)
                 at_once = False
             except KeyboardInterrupt:
-                self._stop("stopped from the keyboard")
+                self._stop(interrupts.reason)
                 logger.warning(
-                    "Stopped. What is finished is kept: the same command goes on with study %r.",
+                    "The search was %s. What is done is kept in study %r: the next one goes on.",
+                    interrupts.reason,
                     self._study.name,
                 )
                 raise
@@ -130,23 +140,27 @@ class _Search:
             return True
         return len(marks.complete(self._study.trials())) < self._wanted
 
-    def _look_after(self) -> None:
-        """Say that this search is alive, and look for trials of those that are not."""
+    def _trials(self) -> "list[optuna.Trial]":
+        return [run.trial for run in list(self._running.values())]
+
+    def _see(self, watch: Watch) -> "list[FrozenTrial]":
+        trials = self._study.trials()
+        watch.see(trials, len(self._workers) - len(self._running))
+        return trials
+
+    def _look_after(self, watch: Watch) -> None:
+        """Say how it goes, if it is time, and look for trials of searches that are not alive."""
+        if watch.is_due():
+            self._see(watch)
         now = time.monotonic()
-        if now - self._renewed >= self._timing.alive:
-            self._renewed = now
-            for run in self._running.values():
-                self._study.note(run.trial, marks.ALIVE, time.time())
         if now - self._swept >= (self._timing.sweep if self._running else self._timing.poll):
             self._swept = now
-            self._sweeper.sweep([run.trial.number for run in self._running.values()])
+            self._sweeper.sweep([trial.number for trial in self._trials()])
 
-    def _hand_out(self, see: See) -> None:
+    def _hand_out(self, watch: Watch) -> None:
         """Give every free worker a trial, if more are needed."""
         for worker in self._workers.free():
-            trials = self._study.trials()
-            see(trials, len(self._running))
-            if marks.taken(trials) >= self._wanted:
+            if marks.taken(self._see(watch)) >= self._wanted:
                 return
             asked = self._study.ask(self._owner, self._wanted)
             if asked is None:

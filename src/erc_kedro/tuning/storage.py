@@ -1,21 +1,15 @@
 """Where a study is kept: a journal file of this machine, or a database that several reach."""
 
-import logging
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-from filelock import FileLock
+from typing import TYPE_CHECKING, Any
 
 from erc_kedro.core.errors import UserError
 from erc_kedro.tuning.patience import Patience, first_line, is_gone
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
-
-logger = logging.getLogger(__name__)
 
 _ATTEMPTS_TO_CREATE = 6
 
@@ -55,7 +49,7 @@ class StudyStorage:
         """Return Optuna's storage, its file or its tables made if they are not there.
 
         Raises:
-            UserError: If it cannot be reached, or its driver is not installed.
+            UserError: If it cannot be reached, its driver is not installed, or the file is damaged.
         """
         from optuna import logging as optuna_logging
 
@@ -100,13 +94,12 @@ class StudyStorage:
 
     def _open_journal(self) -> "BaseStorage":
         from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
+
+        from erc_kedro.tuning.journal import Journal
 
         path = Path(str(self.path)).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = _Lock(f"{path}.lock")
-        _drop_torn_line(path, lock)
-        return JournalStorage(JournalFileBackend(str(path), cast("Any", lock)))
+        return JournalStorage(Journal(path))
 
     def _open_database(self) -> "BaseStorage":
         from optuna.storages import RDBStorage
@@ -124,40 +117,3 @@ class StudyStorage:
                     raise
                 time.sleep(0.2 * attempt)
         raise AssertionError
-
-
-class _Lock:
-    """A journal's lock, free when its holder is dead; after Optuna's own, all wait for 30 s."""
-
-    def __init__(self, path: str) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        """Wait for the lock."""
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        """Give it back."""
-        self._lock.release()
-
-
-def _drop_torn_line(path: Path, lock: _Lock) -> None:
-    """Cut off a last line that was not written to its end: what came after it would be lost."""
-    if not path.exists():
-        return
-    lock.acquire()
-    try:
-        with path.open("rb+") as file:
-            size = file.seek(0, os.SEEK_END)
-            if size == 0:
-                return
-            file.seek(size - 1)
-            if file.read(1) == b"\n":
-                return
-            file.seek(0)
-            end = file.read().rfind(b"\n") + 1
-            file.truncate(end)
-            logger.warning("The last line of %s was torn, and is cut off.", path)
-    finally:
-        lock.release()

@@ -4,6 +4,9 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from heapq import heapify, heapreplace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from optuna.trial import TrialState
@@ -19,46 +22,53 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-See = Callable[[Sequence["FrozenTrial"], int], None]
-"""Takes all trials as they are now, and how many of them run here."""
-
 
 @contextmanager
-def watching(study: "Study", wanted: int, every: float) -> Iterator[See]:
+def watching(study: "Study", wanted: int, workers: int, every: float) -> "Iterator[Watch]":
     """Show how a search goes while it does, and what came of it.
 
     Args:
         study: The study.
         wanted: How many complete trials it shall have.
+        workers: How many try settings here.
         every: Seconds between two lines in the log; a better trial has a line at once.
     """
     trials = study.trials()
     before = len(marks.complete(trials))
-    watch = _Watch(study, wanted, every, trials)
-    watch.say("Searching" if before == 0 else "Going on with the search")
+    what = "Searching" if before == 0 else "Going on with the search of"
     with counting("tuning", wanted - before, "trials", logged=True) as advance:
-
-        def see(trials: Sequence["FrozenTrial"], running: int) -> None:
-            advance(watch.see(trials))
-
-        yield see
+        watch = Watch(study, wanted, every, trials, workers, advance)
+        watch.say(f"{what} study {study.name!r} in {study.storage}")
+        yield watch
     watch.say("Searched")
 
 
-class _Watch:
+class Watch:
+    """Takes in how a search goes, and says it."""
+
     def __init__(
-        self, study: "Study", wanted: int, every: float, trials: "Sequence[FrozenTrial]"
+        self,
+        study: "Study",
+        wanted: int,
+        every: float,
+        trials: "Sequence[FrozenTrial]",
+        idle: int,
+        advance: Callable[[int], None],
     ) -> None:
-        self._study, self._wanted, self._every = study, wanted, every
-        self._trials = trials
-        self._began = self._said = time.monotonic()
-        self._before = self._done = len(marks.complete(trials))
+        self._study, self._wanted, self._every, self._advance = study, wanted, every, advance
+        self._trials, self._idle = trials, idle
+        self._said = time.monotonic()
+        self._done = len(marks.complete(trials))
         self._best = best_of(trials)
         self._telling = Telling(self._numbers)
 
-    def see(self, trials: "Sequence[FrozenTrial]") -> int:
-        """Take in how the trials are now; return how many more are complete."""
-        self._trials = trials
+    def is_due(self) -> bool:
+        """Say whether it is time for a line."""
+        return time.monotonic() - self._said >= self._every
+
+    def see(self, trials: "Sequence[FrozenTrial]", idle: int) -> None:
+        """Take in how all trials are now, and how many workers here have none."""
+        self._trials, self._idle = trials, idle
         done = len(marks.complete(trials))
         more, self._done = done - self._done, done
         if more:
@@ -67,9 +77,9 @@ class _Watch:
                 self._best = best
                 self.say(f"Trial {best} is the best so far")
                 self._telling.after(done, at_once=True)
-        if time.monotonic() - self._said >= self._every:
+        if self.is_due():
             self.say("Tuning")
-        return more
+        self._advance(more)
 
     def say(self, what: str) -> None:
         """Write a line that says how it goes."""
@@ -88,10 +98,19 @@ class _Watch:
         logger.info("%s: %s%s", what, "; ".join(parts), self._time_left())
 
     def _time_left(self) -> str:
-        done, left = self._done - self._before, self._wanted - self._done
-        if done < 1 or left < 1:
+        took = [t.user_attrs.get(marks.SECONDS) for t in marks.complete(self._trials)]
+        known = [seconds for seconds in took if seconds is not None]
+        if not known or self._done >= self._wanted:
             return ""
-        seconds = (time.monotonic() - self._began) / done * left
+        now = datetime.now()
+        running = [
+            (now - trial.datetime_start).total_seconds()
+            for trial in self._trials
+            if trial.state == TrialState.RUNNING and trial.datetime_start
+        ]
+        seconds = seconds_left(fmean(known), running, self._idle, self._wanted - self._done)
+        if seconds < 1:
+            return ""
         if seconds < 120:
             return f"; about {seconds:.0f} s left"
         return f"; about {seconds / 60:.0f} min left"
@@ -102,3 +121,19 @@ class _Watch:
         values = self._trials[self._best].values
         pairs = zip(self._study.objectives, values, strict=True)
         return {f"tuning_best_{name}": float(value) for name, value in pairs}
+
+
+def seconds_left(each: float, running: Sequence[float], idle: int, left: int) -> float:
+    """Return the seconds until so many more trials are complete.
+
+    Args:
+        each: Seconds that a trial takes.
+        running: For how long each that is under way has been.
+        idle: How many workers can begin one now.
+        left: How many trials, those under way among them.
+    """
+    ends = [min(each, max(0.0, each - since)) for since in running] + idle * [0.0]
+    heapify(ends)
+    for _ in range(left - len(running) if ends else 0):
+        heapreplace(ends, ends[0] + each)
+    return max(ends, default=each * left)

@@ -9,6 +9,7 @@ objective.
 import math
 import os
 import pickle
+import signal
 import sys
 import time
 import traceback
@@ -122,6 +123,8 @@ def main() -> None:
 
 def _work() -> None:
     """Make the objective, and try settings until the input ends."""
+    # Sent to all of a job, it is the search's to hear; a handler, since children inherit SIG_IGN.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message
 

@@ -23,6 +23,10 @@ class _Woken:
 class Workers(Protocol):
     """Those who try settings, one at a time each, by number."""
 
+    def __len__(self) -> int:
+        """Return how many they are."""
+        ...
+
     def free(self) -> list[int]:
         """Return who waits for settings."""
         ...
@@ -56,6 +60,10 @@ class InThisProcess:
         self._objective: Objective | None = None
         self._settings: Settings | None = None
         self._trying = False
+
+    def __len__(self) -> int:
+        """Return that it is one."""
+        return 1
 
     def free(self) -> list[int]:
         """Return its number, if it waits."""
@@ -116,6 +124,10 @@ class Processes:
         self._processes: list[WorkerProcess] = []
         for number in range(len(self._devices)):
             self._processes.append(self._start(number))
+
+    def __len__(self) -> int:
+        """Return how many they are, dead ones being replaced."""
+        return len(self._devices)
 
     def pids(self) -> list[int]:
         """Return the process numbers."""
