@@ -84,6 +84,16 @@ def test_without_a_recipe_that_adds_something_ratio_0_is_proposed(best: dict[str
     assert same == (best["number"] == 0)
 
 
+def test_the_default_recipe_is_shown_beside_the_best() -> None:
+    found = propose(search(trial(7, 0.3, 0.42), default=trial(1, 0.2, 0.415)), check(0.01, 0.02))
+    assert "macro F1 42.0 (ratio 0, trial 0: 40.0; default recipe, trial 1: 41.5)" in " ".join(
+        found["sentences"]
+    )
+    same = trial(1, 0.2, 0.42)
+    found = propose(search(same, default=same), check(0.01, 0.02))
+    assert "default recipe" not in " ".join(found["sentences"])
+
+
 def test_a_gain_of_other_training_is_not_put_down_to_the_dialogues() -> None:
     same = propose(search(trial(7, 0.3, 0.42)), check(0.01, 0.02))
     other = propose(search(trial(7, 0.3, 0.42, prior=False)), check(0.01, 0.02))

@@ -33,13 +33,13 @@ def propose(search: Mapping[str, Any], check: Mapping[str, Any]) -> dict[str, An
         is_ratio_zero, values (parameter groups below the corpus that differ from what is set
         now), and sentences that say what was found, the most important first.
     """
-    best, zero = search["best"], search["ratio_zero"]
+    best = search["best"]
     better = is_better(check["comparisons"], search["objectives"])
     values = _groups(best["settings"]) if better else {AUGMENTED: {"ratio": 0.0}}
     return {
         "is_ratio_zero": not better,
         "values": values,
-        "sentences": [*_warning(search), *_verdict(search, check, better), *_in_search(best, zero)],
+        "sentences": [*_warning(search), *_verdict(search, check, better), *_in_search(search)],
     }
 
 
@@ -90,7 +90,8 @@ def _verdict(search: Mapping[str, Any], check: Mapping[str, Any], better: bool) 
     return [said, hint]
 
 
-def _in_search(best: Mapping[str, Any], zero: Mapping[str, Any] | None) -> list[str]:
+def _in_search(search: Mapping[str, Any]) -> list[str]:
+    best, zero = search["best"], search["ratio_zero"]
     if zero is None:
         return [
             "Ratio 0 has no complete trial: nothing was held against it in the search. The same "
@@ -98,11 +99,16 @@ def _in_search(best: Mapping[str, Any], zero: Mapping[str, Any] | None) -> list[
         ]
     if best["number"] == zero["number"]:
         return []
-    parts = [
-        f"{plain(name)} {100 * value:.1f} (ratio 0, trial {zero['number']}: "
-        f"{100 * zero['values'][name]:.1f})"
-        for name, value in best["values"].items()
-    ]
+    beside = {"ratio 0": zero}
+    if (default := search.get("default")) and default["number"] != best["number"]:
+        beside["default recipe"] = default
+    parts = []
+    for name, value in best["values"].items():
+        others = "; ".join(
+            f"{what}, trial {own['number']}: {100 * own['values'][name]:.1f}"
+            for what, own in beside.items()
+        )
+        parts.append(f"{plain(name)} {100 * value:.1f} ({others})")
     said = f"In the search, by cross-validation over train, trial {best['number']} has "
     said += " and ".join(parts) + "."
     if any(zero["settings"][name] != best["settings"][name] for name in _of_training(best)):
