@@ -35,8 +35,6 @@ for _library in ("kedro_mlflow", "mlflow"):  # they set their own levels when im
 
 _MONITOR_SECONDS = 5.0
 
-_STOPPED = "stopped by Ctrl-C or SIGTERM"
-
 _UNTOLD = (MlflowException, OSError, UserError)
 """What keeps MLflow from being told something, and is no fault of the run."""
 
@@ -241,10 +239,10 @@ class ExperimentTracking(MlflowHook):
     def _end_interrupted(self) -> None:
         """End as KILLED what a stop left open; no hook is told of one."""
         if self._runs is not None:
-            command = command_line(self._run_params)
+            how, command = "stopped by Ctrl-C or SIGTERM", command_line(self._run_params)
             logger.info("Stopped. What is done is kept. To go on: %s", command)
-            self._close_trials("KILLED", _STOPPED)
-            self._runs.fail_open(KeyboardInterrupt(_STOPPED), "KILLED")
+            self._close_trials("KILLED", how)
+            self._runs.fail_open(KeyboardInterrupt(how), "KILLED")
             self._stop()
             mlflow.end_run("KILLED")
 
