@@ -62,9 +62,11 @@ def adapt(
     tokenizer, model = load_pretrained(encoder)
     texts = tokenizer(rows["text"].tolist(), truncation=True, max_length=how.max_tokens)
     ids, pad = texts["input_ids"], tokenizer.pad_token_id
-    wanted = torch.from_numpy(label_set.codes(rows["emotion"])).to(device)
+    codes = torch.from_numpy(label_set.codes(rows["emotion"]))
     counts = label_set.counts(rows["emotion"]) + 1.0
-    weights = torch.tensor((counts.sum() / counts) ** how.class_weight_power).float().to(device)
+    by_label = torch.tensor((counts.sum() / counts) ** how.class_weight_power).float()
+    wanted, weights = codes.to(device), by_label.to(device)
+    n_parts = _PARTS if device.type == "cpu" else 1
     steps = min(how.epochs * -(-len(ids) // how.batch_utterances), how.most_steps)
     one_pass = of_utterances([len(own) for own in ids], how.batch_utterances, how.seed)
     batches = batches_of([Part(np.arange(len(ids)), steps)], one_pass)
@@ -85,7 +87,7 @@ def adapt(
 
     with (
         seeded(how.seed),
-        side_by_side(min(usable_cores(), _PARTS) if device.type == "cpu" else 1) as pool,
+        side_by_side(min(usable_cores(), n_parts)) as pool,
         counting("adapting the encoder", steps, "steps") as advance,
     ):
         classify = nn.Linear(model.config.hidden_size, len(label_set)).to(device)
@@ -105,8 +107,8 @@ def adapt(
             lambda step: min((step + 1) / rising, (steps - step) / max(1, steps - rising)),
         )
         for batch in batches:
-            total = float(weights[wanted[batch]].sum())
-            parts = [own for k in range(_PARTS) if (own := batch[k::_PARTS].tolist())]
+            total = float(by_label[codes[batch]].sum())
+            parts = [own for k in range(n_parts) if (own := batch[k::n_parts].tolist())]
             found = list(pool.map(gradients, parts, [total] * len(parts)))
             if not np.isfinite(sum(loss for _, loss in found)):
                 raise FloatingPointError("the loss is not a finite number")

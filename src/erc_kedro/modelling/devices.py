@@ -29,6 +29,12 @@ def choose_device(device: str, where: str | None = None) -> torch.device:
     return torch.device(device)
 
 
+def give_back_gpu_memory() -> None:
+    """Let go of what torch keeps of freed GPU memory in this process, for others to have."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
 def choose_precision(precision: str, device: torch.device) -> str:
     """Return the precision that "auto" stands for on a device, or the named one.
 
@@ -38,7 +44,8 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = any(torch.cpu.get_capabilities().get(name) for name in _NATIVE)
     return "bfloat16" if native else "float32"

@@ -45,17 +45,25 @@ def _give_back_memory() -> None:
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch, on one thread, and leave its random state as it was.
 
     One caller at a time: this state is the process's.
+
+    Args:
+        seed: The seed.
+        device: A GPU whose random state is used as well; those of others are left alone.
     """
+    devices = [device] if device is not None and device.type == "cuda" else []
     with _SEEDED:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            with torch.random.fork_rng():
-                torch.manual_seed(seed)
+            with torch.random.fork_rng(devices):
+                torch.default_generator.manual_seed(seed)
+                for own in devices:
+                    with torch.cuda.device(own):
+                        torch.cuda.manual_seed(seed)
                 yield
         finally:
             torch.set_num_threads(threads)

@@ -40,4 +40,4 @@ class Failures:
 
 
 def _kind(reason: str) -> str:
-    return re.sub(r"\d+(?:[.,]\d+)*", "#", reason)
+    return re.sub(r"\d+(?:[.,]\d+)*(?: [KMGT]i?B)?", "#", reason)

@@ -6,6 +6,7 @@ middle of a trial: a search that was killed leaves none. Nothing heavy is import
 objective.
 """
 
+import gc
 import math
 import os
 import pickle
@@ -54,13 +55,17 @@ class Tried:
 def try_settings(objective: Objective, settings: Settings) -> Tried:
     """Return what comes of settings; an objective that raises, or is not finite, has failed."""
     began = time.perf_counter()
+    failed = None
     try:
         outcome = objective(settings)
         values = tuple(float(value) for value in outcome.values)
         folds = {name: [float(v) for v in each] for name, each in outcome.folds.items()}
     except Exception as error:
         seconds = time.perf_counter() - began
-        return Tried(seconds, reason=describe(error), trace=traceback.format_exc())
+        failed = Tried(seconds, reason=describe(error), trace=traceback.format_exc())
+    if failed is not None:
+        gc.collect()  # what the error was raised with, all that lay on a GPU, hangs in a circle
+        return failed
     seconds = time.perf_counter() - began
     if not all(map(math.isfinite, values)):
         shown = ", ".join(map(str, values))

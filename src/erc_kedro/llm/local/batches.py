@@ -36,7 +36,7 @@ class Batches:
             try:
                 done = work(batch)
             except RuntimeError as error:  # what torch raises, on a GPU or not
-                if "memory" not in str(error).lower():
+                if not _is_out_of_memory(error):
                     raise
             if done is not None:
                 yield from done
@@ -50,3 +50,10 @@ class Batches:
             torch.cuda.empty_cache()  # the error is gone by now, and its frames' tensors with it
             self.size = len(batch) // 2
             self._say(f"out of memory: from now on {self.size} dialogues at a time")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Say whether torch found too little memory; an illegal access to it is something else."""
+    said = str(error).lower()
+    phrases = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
+    return isinstance(error, torch.OutOfMemoryError) or any(own in said for own in phrases)

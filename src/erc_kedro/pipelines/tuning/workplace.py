@@ -36,7 +36,8 @@ def workplaces(
     visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
         str(number) for number in range(torch.cuda.device_count())
     )
-    gpus = [name.strip() for name in visible.split(",")]
+    # CUDA ends the list where a name is no GPU's
+    gpus = [name.strip() for name in visible.split(",")][: torch.cuda.device_count()]
     if device.index is not None:
         gpus = [gpus[device.index]]
     n = len(gpus) if workers == "auto" else workers
