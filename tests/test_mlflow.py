@@ -1,6 +1,7 @@
 """What MLflow holds after a run, as a person finds it there."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from erc_kedro.core.experiment import ARMS
 from erc_kedro.core.verdict import headline
-from tests.conftest import Project
+from erc_kedro.corpora import CORPORA
+from tests.conftest import ROOT, Project
 
 
 @pytest.fixture(scope="module")
@@ -164,3 +166,22 @@ def test_a_killed_run_is_marked_by_the_next_one(project: Project) -> None:
     )
     project.run("prepare_meld")
     assert client.get_run(left.info.run_id).info.status == "KILLED"
+
+
+def test_a_part_of_train_is_named_on_the_screen_in_mlflow_and_in_the_card(
+    project: Project, overlay: Callable[[str, str], None]
+) -> None:
+    scarce = (ROOT / "conf/scarce/catalog.yml").read_text().split('"{corpus}.language_model"')[0]
+    overlay("catalog.yml", scarce.replace("train_fraction: 0.1", "train_fraction: 0.5"))
+    done = project.kedro("run", "--pipeline=prepare_meld", "--env=test")
+    assert done.returncode == 0, done.stderr
+    assert "50% of train alone" in done.stderr.splitlines()[0]
+    card = json.loads(project.read("02_intermediate/meld/corpus_card.json"))
+    tags = project.runs()[0].data.tags
+    assert (card["train_fraction"], tags["corpus_train_fraction"]) == (0.5, "0.5")
+    assert tags["corpus_digest"] == card["digest"]
+    train = pd.read_parquet(project.path / "data/02_intermediate/meld/train_dialogues.parquet")
+    whole = CORPORA["meld"].sample
+    assert whole is not None
+    rows = pd.read_csv(whole / "train_sent_emo.csv")
+    assert train["dialogue_id"].nunique() == round(0.5 * rows["Dialogue_ID"].nunique())

@@ -266,6 +266,21 @@ class TestEveryShippedBank:
         assert np.ptp(shares) < 0.002
 
 
+def test_what_was_written_with_a_tenth_of_train_passes_every_rule_too() -> None:
+    folder = ROOT / "src/erc_kedro/bank/meld/tenth"
+    bank = open_language_model("bank", {"corpus": "meld", "folder": str(folder)})
+    stored = {spec.id: spec for spec in bank.stored_specs or ()}
+    assert len(stored) == 300 and {spec.strategy for spec in stored.values()} == {"balanced"}
+    found = refusals(
+        [parse_completion(own) for own in bank.complete(map(request_for, stored.values()))],
+        stored,
+        Judge(LABELS, held_out=TextIndex([]), train=TextIndex([]), max_words=80),
+    )
+    assert not any(found.values())
+    shares = LABELS.shares([e for spec in stored.values() for e in spec.emotions])
+    assert shares.min() > 0.13 and shares.max() < 0.155
+
+
 class TestTheShippedBank:
     @pytest.fixture(scope="class")
     def bank(self) -> LanguageModel:
