@@ -88,7 +88,7 @@ class FineTunedClassifier(Classifier):
         wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
         steps = self.steps(real)
         history: History = []
-        with seeded(seed):
+        with seeded(seed, device):
             tokenizer, head = self._build()
             head.to(device).train()
             learn_fast(head.encoder, device)
