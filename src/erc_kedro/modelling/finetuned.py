@@ -136,11 +136,14 @@ class FineTunedClassifier(Classifier):
         pairs = utterances_in_context(dialogues, self._settings.context_turns)
         order = np.argsort([len(context) + len(text) for context, text in pairs], kind="stable")
         logits = np.empty((len(pairs), len(self._label_set)), dtype=np.float64)
-        for start in range(0, len(order), _PREDICT_ROWS):
-            rows = order[start : start + _PREDICT_ROWS]
-            with self._autocast():
-                batch = head(self._tokenize(tokenizer, [pairs[i] for i in rows]))
-            logits[rows] = (batch.cpu() + state["log_prior"]).double().numpy()
+        try:
+            for start in range(0, len(order), _PREDICT_ROWS):
+                rows = order[start : start + _PREDICT_ROWS]
+                with self._autocast():
+                    batch = head(self._tokenize(tokenizer, [pairs[i] for i in rows]))
+                logits[rows] = (batch.cpu() + state["log_prior"]).double().numpy()
+        finally:
+            head.cpu()  # many classifiers are kept at hand: a GPU would not hold all networks
         return torch.from_numpy(logits).softmax(-1).numpy()
 
     @cached_property
