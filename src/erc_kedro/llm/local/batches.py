@@ -10,6 +10,9 @@ from erc_kedro.core.errors import UserError
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
+_SAY_SO = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+"""In torch's errors of other types: a GPU's, a processor's, and those of NVIDIA's libraries."""
+
 
 class Batches:
     """Cuts work to batches, smaller ones once the memory does not suffice.
@@ -36,7 +39,7 @@ class Batches:
             try:
                 done = work(batch)
             except RuntimeError as error:  # what torch raises, on a GPU or not
-                if "memory" not in str(error).lower():
+                if not _is_out_of_memory(error):
                     raise
             if done is not None:
                 yield from done
@@ -50,3 +53,8 @@ class Batches:
             torch.cuda.empty_cache()  # the error is gone by now, and its frames' tensors with it
             self.size = len(batch) // 2
             self._say(f"out of memory: from now on {self.size} dialogues at a time")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    says = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in says for words in _SAY_SO)
