@@ -38,7 +38,8 @@ def choose_precision(precision: str, device: torch.device) -> str:
     if precision != "auto":
         return precision
     if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        with torch.cuda.device(device):
+            native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         native = any(torch.cpu.get_capabilities().get(name) for name in _NATIVE)
     return "bfloat16" if native else "float32"
@@ -51,3 +52,9 @@ def computing_in(precision: str, device: torch.device) -> torch.autocast:
     """
     reduced = choose_precision(precision, device) == "bfloat16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced, cache_enabled=False)
+
+
+def give_back_gpu_memory() -> None:
+    """Let go of the GPU memory that torch keeps for later, for other processes to use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -62,6 +62,7 @@ def search_recipes(
     Raises:
         UserError: If the space cannot be searched, or the study is about something else.
     """
+    from erc_kedro.modelling.devices import give_back_gpu_memory
     from erc_kedro.modelling.need import open_for_need
     from erc_kedro.modelling.recipe_objective import ObjectiveFiles
     from erc_kedro.tuning import open_study, search, trial_table
@@ -96,6 +97,7 @@ def search_recipes(
             objectives=tuning.objectives,
             threads=1 if devices else None,
         ).write(train_dialogues, synthetic_dialogues)
+        give_back_gpu_memory()
         search(study, files, trials=tuning.trials, workers=len(devices), devices=devices)
     trials = trial_table(study, space.in_effect)
     kept = ("corpus", "corpus_source", "digest", "train_fraction")
