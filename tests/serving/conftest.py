@@ -114,14 +114,16 @@ def train_tiny(
     test = words_of(table_of_lengths("test", [4, 1, 6, 3]), seed=1)
     encoding = EncodingParameters(
         encoder=str(bert), poolings=[{"layer": 1, "how": "mean"}, {"layer": -1, "how": "max"}],
-        max_tokens=16, device="cpu", precision="auto",
+        max_tokens=16, device="auto", precision="auto",
     )  # fmt: skip
     training = TrainingParameters(
-        classifier=classifier, device="cpu", objective=OBJECTIVE,
+        classifier=classifier, device="auto", objective=OBJECTIVE,
         contextual=CONTEXTUAL | {"own_encoder": own_encoder},
         finetuned=FINETUNED | {"encoder": str(bert)},
     )  # fmt: skip
-    adaptation = AdaptationParameters(**ADAPTATION, poolings=[{"layer": 2, "how": "mean"}])
+    adaptation = AdaptationParameters(
+        **ADAPTATION | {"device": "auto"}, poolings=[{"layer": 2, "how": "mean"}]
+    )
     synthetic = words_of(table_of_lengths("syn", [4, 6, 5], source="synthetic"), seed=2)
     shared = (CARD, EncoderStore(folder / "encoders"), adaptation, encoding, training)
     encoder = adapt(synthetic, {}, *shared, augmented=recipe)
