@@ -52,6 +52,17 @@ class TestGpus:
         assert workplaces("auto", on("cuda"))[0] == ["5", "GPU-7f"]
         assert workplaces("auto", on("cuda:1"))[0] == ["GPU-7f"]
 
+    @pytest.mark.parametrize(
+        ("visible", "there", "seen"),
+        [("0,1,2,3", 2, ["0", "1"]), ("0,-1,1", 1, ["0"]), ("0,1,", 2, ["0", "1"])],
+    )
+    def test_that_are_named_but_not_there_have_no_worker(
+        self, visible: str, there: int, seen: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+        assert workplaces("auto", on("cuda"))[0] == seen
+
 
 @pytest.mark.parametrize(
     ("device", "workers", "seen"),

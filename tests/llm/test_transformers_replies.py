@@ -246,9 +246,31 @@ class TestBatches:
         with pytest.raises(UserError, match="one dialogue at a time"):
             list(Batches(4, lambda _: None).run([1, 2, 3], work))
 
-    def test_other_errors_are_not_taken_for_it(self) -> None:
-        def work(batch: Sequence[int]) -> list[int]:
-            raise RuntimeError("shapes do not match")
+    @pytest.mark.parametrize(
+        "says",
+        [
+            "CUDA error: out of memory",
+            "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        ],
+    )
+    def test_whoever_says_so(self, says: str) -> None:
+        def work(batch: Sequence[int]) -> Sequence[int]:
+            if len(batch) > 1:
+                raise RuntimeError(says)
+            return batch
 
-        with pytest.raises(RuntimeError, match="shapes"):
-            list(Batches(4, lambda _: None).run([1], work))
+        assert list(Batches(4, lambda _: None).run([1, 2, 3], work)) == [1, 2, 3]
+
+    @pytest.mark.parametrize(
+        "says", ["shapes do not match", "CUDA error: an illegal memory access was encountered"]
+    )
+    def test_other_errors_are_not_taken_for_it(self, says: str) -> None:
+        tries: list[int] = []
+
+        def work(batch: Sequence[int]) -> list[int]:
+            tries.append(len(batch))
+            raise RuntimeError(says)
+
+        with pytest.raises(RuntimeError, match=says):
+            list(Batches(4, lambda _: None).run([1, 2], work))
+        assert tries == [2]

@@ -1,5 +1,6 @@
 """The adapted encoder with a tiny BERT: what it learns, and that every bit is the same again."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from erc_kedro.modelling import adaptation
 from erc_kedro.modelling.adaptation import adapt
 from erc_kedro.modelling.encoders import Encoder, Pooling, load_pretrained
 from erc_kedro.modelling.settings import AdaptationSettings
+from erc_kedro.modelling.threads import seeded
 from tests.modelling.conftest import ADAPTATION
 
 LABELS = LabelSet("toy", ("neutral", "joy", "fear"))
@@ -110,6 +112,25 @@ def test_every_bit_is_the_same_on_one_core_and_two_and_random_states_are_left_al
         assert torch.equal(torch.random.get_rng_state(), state)
     assert not differing(found[0], found[1]) and not differing(found[1], found[2])
     assert all(own.dtype == torch.float16 for own in found[0].values())
+
+
+def test_other_trainings_may_begin_meanwhile(tiny_bert: Path) -> None:
+    drawn: list[torch.Tensor] = []
+
+    def draw() -> None:
+        with seeded(3):
+            drawn.append(torch.rand(4))
+
+    def watch(_: int) -> None:
+        if not drawn:
+            other = threading.Thread(target=draw, daemon=True)
+            other.start()
+            other.join(10)
+            assert drawn, "it waits"
+
+    how = AdaptationSettings(**ADAPTATION)
+    beside = adapt(str(tiny_bert), TRAIN, LABELS, how, torch.device("cpu"), watch=watch)
+    assert not differing(dict(beside[1].state_dict()), weights(tiny_bert))
 
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"epochs": 2}, {"precision": "bfloat16"}])

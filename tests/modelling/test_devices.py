@@ -1,10 +1,18 @@
 """Where a network computes, and how exactly."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pytest
 import torch
 
 from erc_kedro.core.errors import UserError
-from erc_kedro.modelling.devices import choose_device, choose_precision, computing_in
+from erc_kedro.modelling.devices import (
+    choose_device,
+    choose_precision,
+    computing_in,
+    give_back_gpu_memory,
+)
 
 CPU = torch.device("cpu")
 
@@ -49,8 +57,17 @@ def test_auto_is_bfloat16_on_a_gpu_that_need_not_emulate_it(
     def supported(including_emulation: bool = True) -> bool:
         return native or including_emulation
 
+    asked: list[torch.device] = []
+
+    @contextmanager
+    def current(device: torch.device) -> Iterator[None]:
+        asked.append(device)
+        yield
+
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-    assert choose_precision("auto", torch.device("cuda")) == precision
+    monkeypatch.setattr(torch.cuda, "device", current)
+    assert choose_precision("auto", torch.device("cuda:1")) == precision
+    assert asked == [torch.device("cuda:1")]
 
 
 def test_networks_compute_in_what_is_asked() -> None:
@@ -58,3 +75,14 @@ def test_networks_compute_in_what_is_asked() -> None:
     for precision, dtype in (("bfloat16", torch.bfloat16), ("float32", torch.float32)):
         with computing_in(precision, CPU):
             assert layer(rows).dtype == dtype
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_the_memory_of_a_gpu_is_given_back_if_it_was_used(
+    used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emptied: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: used)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
+    give_back_gpu_memory()
+    assert bool(emptied) == used

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from erc_kedro.core.labels import LabelSet
-from erc_kedro.modelling.finetuned import FineTunedClassifier, utterances_in_context
+from erc_kedro.modelling.finetuned import FineTunedClassifier, FineTunedHead, utterances_in_context
 from erc_kedro.modelling.settings import FineTunedSettings, ObjectiveSettings
 
 LABELS = LabelSet("toy", ("neutral", "joy", "fear"))
@@ -160,3 +160,19 @@ class TestInput:
         long = " ".join(f"w{i}" for i in range(40))
         batch = model._tokenize(tokenizer, [(long, long), ("", "w1")])
         assert batch["input_ids"].shape == (2, 10)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_network_leaves_its_device_once_it_has_predicted(
+    fitted: Fitted, tiny_bert: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    model, places = classifier(tiny_bert), list[str]()
+    monkeypatch.setattr(FineTunedHead, "to", lambda own, device: places.append(device.type) or own)
+    monkeypatch.setattr(FineTunedHead, "cpu", lambda own: places.append("off") or own)
+    if fails:
+        monkeypatch.setattr(FineTunedHead, "forward", lambda own, batch: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            model.probabilities(fitted[0], TEST)
+    else:
+        model.probabilities(fitted[0], TEST)
+    assert places == ["cpu", "off"]

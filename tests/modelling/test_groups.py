@@ -80,8 +80,8 @@ def test_cells_of_like_settings(
         entries, n = trainer.update(own, CellStore(folder))
         read = open_cells({"folder": str(folder), "groups": entries})
         found.append([(c.test, c.rest, c.learnt) for k in sorted(read) for c in read[k]])
-    assert n == sum(groups) == 13
-    assert sorted(groups) == [3, 3, 3, 4]
+    assert n == 13
+    assert sorted(groups) == [*(2, 2, 3, 3), *(3, 3, 3, 4)]  # two choices by errors: 5 models each
     for one, two in zip(*found, strict=True):
         assert one[2] == two[2]
         assert (one[0] == two[0]).all()

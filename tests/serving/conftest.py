@@ -121,7 +121,9 @@ def train_tiny(
         contextual=CONTEXTUAL | {"own_encoder": own_encoder},
         finetuned=FINETUNED | {"encoder": str(bert)},
     )  # fmt: skip
-    adaptation = AdaptationParameters(**ADAPTATION, poolings=[{"layer": 2, "how": "mean"}])
+    adaptation = AdaptationParameters(
+        **ADAPTATION | {"device": "auto"}, poolings=[{"layer": 2, "how": "mean"}]
+    )
     synthetic = words_of(table_of_lengths("syn", [4, 6, 5], source="synthetic"), seed=2)
     shared = (CARD, EncoderStore(folder / "encoders"), adaptation, encoding, training)
     encoder = adapt(synthetic, {}, *shared, augmented=recipe)

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from erc_kedro.core.errors import UserError
@@ -80,6 +82,17 @@ def die() -> Any:
 
 def leave() -> Any:
     raise SystemExit(7)
+
+
+def lose_the_gpu() -> Any:
+    """Fail as torch does on a GPU that answers nothing any more."""
+
+    def answer() -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    cuda = SimpleNamespace(is_initialized=lambda: True, synchronize=answer, empty_cache=answer)
+    sys.modules["torch"] = SimpleNamespace(cuda=cuda)  # type: ignore[assignment]
+    answer()
 
 
 @dataclass(frozen=True)

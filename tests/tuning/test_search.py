@@ -172,6 +172,14 @@ class TestFailures:
                 [None, "memory: 3.2 GiB", "memory: 4 GiB", "memory: 9 GiB"],
                 True,
             ),
+            (
+                [
+                    "Tried 2.00 GiB of 15.8 GiB",
+                    "Tried 512.00 MiB of 15.8 GiB",
+                    "Tried 9 bytes of 1 MB",
+                ],
+                True,
+            ),
             (["a", "a", None, "a", "a"], False),
             (["a", "a", "b", "a", "a", "b", "a", "a", "b"], False),
             (5 * ["a", "b"], True),

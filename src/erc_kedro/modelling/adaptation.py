@@ -23,12 +23,12 @@ from erc_kedro.modelling.devices import computing_in
 from erc_kedro.modelling.encoders import load_pretrained
 from erc_kedro.modelling.products import learn_fast
 from erc_kedro.modelling.settings import AdaptationSettings
-from erc_kedro.modelling.threads import seeded, side_by_side, usable_cores
+from erc_kedro.modelling.threads import on_one_thread, seeded, side_by_side, usable_cores
 
 Gradients = tuple[torch.Tensor, ...]
 
 _PARTS = 2
-"""Each batch is worked on in so many parts, on any number of cores: every bit stays the same."""
+"""On a CPU each batch is worked on in so many parts, on any number of cores: every bit stays."""
 
 
 def adapt(
@@ -64,14 +64,16 @@ def adapt(
     ids, pad = texts["input_ids"], tokenizer.pad_token_id
     codes = torch.from_numpy(label_set.codes(rows["emotion"]))
     counts = label_set.counts(rows["emotion"]) + 1.0
-    by_label = torch.tensor((counts.sum() / counts) ** how.class_weight_power).float()
-    wanted, weights = codes.to(device), by_label.to(device)
-    n_parts = _PARTS if device.type == "cpu" else 1
+    class_weights = torch.tensor((counts.sum() / counts) ** how.class_weight_power).float()
+    wanted, weights = codes.to(device), class_weights.to(device)
     steps = min(how.epochs * -(-len(ids) // how.batch_utterances), how.most_steps)
     one_pass = of_utterances([len(own) for own in ids], how.batch_utterances, how.seed)
     batches = batches_of([Part(np.arange(len(ids)), steps)], one_pass)
 
-    def gradients(part: list[int], total: float) -> tuple[Gradients, float]:
+    on_cpu = device.type == "cpu"
+    n_parts = _PARTS if on_cpu else 1
+
+    def gradients(part: list[int], total: float) -> tuple[Gradients, torch.Tensor]:
         """Return the part's share of the gradients and of the loss of its batch."""
         longest = round_up(max(len(ids[i]) for i in part), LENGTH_STEP)
         tokens = torch.tensor([ids[i] + [pad] * (longest - len(ids[i])) for i in part])
@@ -83,14 +85,15 @@ def adapt(
             logits = classify((hidden * kept).sum(1) / kept.sum(1))
         own = F.cross_entropy(logits.float(), wanted[part], weight=weights, reduction="sum")
         loss = own / total
-        return torch.autograd.grad(loss, learnt), float(loss.detach())
+        return torch.autograd.grad(loss, learnt), loss.detach()
 
     with (
-        seeded(how.seed),
+        on_one_thread(),
         side_by_side(min(usable_cores(), n_parts)) as pool,
         counting("adapting the encoder", steps, "steps") as advance,
     ):
-        classify = nn.Linear(model.config.hidden_size, len(label_set)).to(device)
+        with seeded(how.seed):
+            classify = nn.Linear(model.config.hidden_size, len(label_set)).to(device)
         model.to(device).eval()
         learn_fast(model, device)
         groups = [_learnt(model, how.frozen_layers), list(classify.parameters())]
@@ -106,11 +109,13 @@ def adapt(
             optimiser,
             lambda step: min((step + 1) / rising, (steps - step) / max(1, steps - rising)),
         )
-        for batch in batches:
-            total = float(by_label[codes[batch]].sum())
+        losses = torch.zeros((), dtype=torch.float64, device=device)
+        for step, batch in enumerate(batches, 1):
+            total = float(class_weights[codes[batch]].sum())
             parts = [own for k in range(n_parts) if (own := batch[k::n_parts].tolist())]
             found = list(pool.map(gradients, parts, [total] * len(parts)))
-            if not np.isfinite(sum(loss for _, loss in found)):
+            losses += sum(loss for _, loss in found)  # finite as long as each of them is
+            if (on_cpu or step == steps) and not losses.isfinite():  # to ask a GPU is to wait
                 raise FloatingPointError("the loss is not a finite number")
             for parameter, *of_parts in zip(learnt, *(own for own, _ in found), strict=True):
                 parameter.grad = sum(of_parts[1:], of_parts[0])

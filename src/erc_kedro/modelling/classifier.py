@@ -72,6 +72,14 @@ class Classifier(Protocol):
         ...
 
 
+def as_history(losses: Sequence[torch.Tensor]) -> History:
+    """Return the losses of all steps as pairs with their steps, read at once.
+
+    To read one from a GPU is to wait until all before it is done.
+    """
+    return list(enumerate(torch.stack(list(losses)).tolist(), 1))
+
+
 def fit_seeds(
     classifier: Classifier,
     training_sets: Mapping[int, pd.DataFrame],

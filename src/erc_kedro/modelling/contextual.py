@@ -18,6 +18,7 @@ from erc_kedro.modelling.classifier import (
     History,
     State,
     Training,
+    as_history,
     steps_beside,
     targets,
     unseen,
@@ -96,7 +97,7 @@ class ContextualClassifier(Classifier):
             values.to(device) for values in (own.wanted, own.sources, own.weights)
         )
         head = own.head(settings, device)
-        history: History = []
+        losses: list[torch.Tensor] = []
         parameters: list[torch.Tensor] = list(head.parameters())
         optimiser = torch.optim.AdamW(
             parameters,
@@ -126,10 +127,10 @@ class ContextualClassifier(Classifier):
             with torch.no_grad():
                 share = 1 - average_decay(settings, step)
                 torch._foreach_lerp_(average, parameters, share)
-            history.append((step, float(loss.detach())))
+            losses.append(loss.detach())
             advance(1)
         names = [name for name, _ in head.named_parameters()]
-        return own.state(dict(zip(names, average, strict=True))), history
+        return own.state(dict(zip(names, average, strict=True))), as_history(losses)
 
     def fit_many(
         self, work: Sequence[Training], *, advance: Advance = unseen

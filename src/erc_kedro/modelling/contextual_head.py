@@ -76,9 +76,9 @@ class TurnConvolution(nn.Module):
 
     def forward(self, turns: torch.Tensor, neighbours: torch.Tensor) -> torch.Tensor:
         """Map turns (utterances, width) to the same shape; `neighbours` as in `ContextualHead`."""
-        spoken = F.pad(self.norm(turns), (0, 0, 0, 1))
-        # the last row is silence, whose gradient is not needed; to add it up is slow on a GPU
-        heard = F.embedding(neighbours, spoken, padding_idx=len(turns))
+        rows = F.pad(self.norm(turns), (0, 0, 0, 1))  # the last one is silence
+        # not rows[neighbours]: on a GPU the gradients of a row would be added one by one
+        heard = F.embedding(neighbours, rows, padding_idx=len(turns))
         return turns + self.dropout(F.gelu(self.convolve(heard.flatten(1))))
 
 

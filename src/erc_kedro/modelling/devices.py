@@ -58,3 +58,9 @@ def computing_in(precision: str, device: torch.device) -> torch.autocast:
     """
     reduced = choose_precision(precision, device) == "bfloat16"
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=reduced, cache_enabled=False)
+
+
+def give_back_gpu_memory() -> None:
+    """Let go of the GPU memory that torch keeps for later, for other processes to use."""
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()

@@ -15,6 +15,7 @@ from erc_kedro.modelling.classifier import (
     Classifier,
     History,
     State,
+    as_history,
     steps_beside,
     targets,
     unseen,
@@ -87,7 +88,7 @@ class FineTunedClassifier(Classifier):
         soft = self._objective.soft_labels
         wanted, sources, weights = targets(training_set, self._label_set, device, soft=soft)
         steps = self.steps(real)
-        history: History = []
+        losses: list[torch.Tensor] = []
         with seeded(seed, device):
             tokenizer, head = self._build()
             head.to(device).train()
@@ -107,7 +108,7 @@ class FineTunedClassifier(Classifier):
             lengths = [len(pairs[i][1]) for i in learnt]
             parts = parts_of(training_set.iloc[learnt], steps)
             one_pass = of_utterances(lengths, settings.batch_utterances, seed)
-            for step, drawn in enumerate(batches_of(parts, one_pass), 1):
+            for drawn in batches_of(parts, one_pass):
                 rows = learnt[drawn]
                 batch = self._tokenize(tokenizer, [pairs[i] for i in rows])
                 chosen = torch.from_numpy(rows).to(device)
@@ -119,10 +120,10 @@ class FineTunedClassifier(Classifier):
                 nn.utils.clip_grad_norm_(head.parameters(), settings.clip_norm)
                 optimiser.step()
                 schedule.step()
-                history.append((step, float(loss.detach())))
+                losses.append(loss.detach())
                 advance(1)
         state = {f"head.{name}": value.cpu() for name, value in head.state_dict().items()}
-        return state | {"log_prior": objective.log_priors[0].cpu()}, history
+        return state | {"log_prior": objective.log_priors[0].cpu()}, as_history(losses)
 
     @torch.inference_mode()
     def probabilities(self, state: State, dialogues: pd.DataFrame) -> np.ndarray:
@@ -135,11 +136,14 @@ class FineTunedClassifier(Classifier):
         pairs = utterances_in_context(dialogues, self._settings.context_turns)
         order = np.argsort([len(context) + len(text) for context, text in pairs], kind="stable")
         logits = np.empty((len(pairs), len(self._label_set)), dtype=np.float64)
-        for start in range(0, len(order), _PREDICT_ROWS):
-            rows = order[start : start + _PREDICT_ROWS]
-            with self._autocast():
-                batch = head(self._tokenize(tokenizer, [pairs[i] for i in rows]))
-            logits[rows] = (batch.cpu() + state["log_prior"]).double().numpy()
+        try:
+            for start in range(0, len(order), _PREDICT_ROWS):
+                rows = order[start : start + _PREDICT_ROWS]
+                with self._autocast():
+                    batch = head(self._tokenize(tokenizer, [pairs[i] for i in rows]))
+                logits[rows] = (batch.cpu() + state["log_prior"]).double().numpy()
+        finally:
+            head.cpu()  # many classifiers are kept at hand: a GPU would not hold all networks
         return torch.from_numpy(logits).softmax(-1).numpy()
 
     @cached_property

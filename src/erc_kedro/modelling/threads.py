@@ -45,25 +45,31 @@ def _give_back_memory() -> None:
 
 
 @contextmanager
+def on_one_thread() -> Iterator[None]:
+    """Have torch work on one thread, as far as this thread is concerned."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
 def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seed torch, on one thread, and leave its random state as it was.
 
     One caller at a time: this state is the process's.
 
     Args:
-        seed: The seed.
-        device: A GPU whose random state is used as well; those of others are left alone.
+        seed: Of the CPU's random state, and of the device's.
+        device: Where else random numbers are drawn; other GPUs are left alone.
     """
-    devices = [device] if device is not None and device.type == "cuda" else []
-    with _SEEDED:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with torch.random.fork_rng(devices):
-                torch.default_generator.manual_seed(seed)
-                for own in devices:
-                    with torch.cuda.device(own):
-                        torch.cuda.manual_seed(seed)
-                yield
-        finally:
-            torch.set_num_threads(threads)
+    gpus: list[int] = []
+    if device is not None and device.type == "cuda":
+        gpus = [torch.cuda.current_device() if device.index is None else device.index]
+    with _SEEDED, on_one_thread(), torch.random.fork_rng(gpus):
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            torch.cuda.default_generators[gpu].manual_seed(seed)
+        yield

@@ -17,7 +17,7 @@ from erc_kedro.core.errors import UserError
 from erc_kedro.core.labels import LabelSet
 from erc_kedro.core.mixing import Recipe, by_seed
 from erc_kedro.core.weighing import KEYS, verdict_table, without_prior
-from erc_kedro.modelling.classifier import Classifier, State, Training, fit_seeds
+from erc_kedro.modelling.classifier import Classifier, State, Training, fit_seeds, in_groups
 from erc_kedro.modelling.cross_fitting import cross_fitted_errors, error_sets, folds_of
 from erc_kedro.modelling.need import open_for_need, scores
 from erc_kedro.modelling.settings import ClassifierSettings
@@ -215,10 +215,10 @@ class Judge:
 
     def _wrong(self, settings: ClassifierSettings, real: pd.DataFrame, seed: int) -> Floats:
         classifier = self.open(settings)
-        states = {
-            number: classifier.fit(own, own, seed=number)[0]
-            for number, own in by_seed(error_sets(real, seed))
-        }
+        asked = [Training(own, own, k) for k, own in by_seed(error_sets(real, seed))]
+        groups = in_groups(asked, classifier.together)
+        trained = [own for group in groups for own in classifier.fit_many(group)]
+        states = {own.seed: state for own, (state, _) in zip(asked, trained, strict=True)}
         return cross_fitted_errors(classifier, states, real, self.label_set, seed)
 
     def expected(self, recipe: Recipe, settings: ClassifierSettings) -> Floats | None:

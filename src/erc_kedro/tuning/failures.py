@@ -18,7 +18,7 @@ class Failures:
     def note(self, number: int, reason: str | None) -> None:
         """Note that a trial failed for a reason, or did not.
 
-        Reasons that differ in numbers alone, such as sizes of memory, are the same.
+        Reasons that differ in numbers alone, such as sizes of memory in any unit, are the same.
 
         Raises:
             UserError: If three in a row failed for the same reason, or ten for any.
@@ -40,4 +40,4 @@ class Failures:
 
 
 def _kind(reason: str) -> str:
-    return re.sub(r"\d+(?:[.,]\d+)*(?: [KMGT]i?B)?", "#", reason)
+    return re.sub(r"\d+(?:[.,]\d+)*(?: ?(?:[KMGT]i?B|bytes)\b)?", "#", reason)

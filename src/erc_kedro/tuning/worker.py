@@ -2,8 +2,8 @@
 
 In: what makes the objective, then the settings of one trial after the other. Out: `Ready`, then
 `Tried` for each; or `Unusable` if there is no objective. It ends when its input does, be it in the
-middle of a trial: a search that was killed leaves none. Nothing heavy is imported but by the
-objective.
+middle of a trial: a search that was killed leaves none; or once its GPU is `Broken`. Nothing heavy
+is imported but by the objective.
 """
 
 import gc
@@ -52,10 +52,20 @@ class Tried:
     trace: str | None = None
 
 
+@dataclass(frozen=True)
+class Broken:
+    """A worker has lost its GPU over a trial, and why: it ends, for a new one to take its place."""
+
+    reason: str
+
+
 def try_settings(objective: Objective, settings: Settings) -> Tried:
-    """Return what comes of settings; an objective that raises, or is not finite, has failed."""
+    """Return what comes of settings; an objective that raises, or is not finite, has failed.
+
+    What a failed one held is let go, on a GPU too.
+    """
     began = time.perf_counter()
-    failed = None
+    failed: Tried | None = None
     try:
         outcome = objective(settings)
         values = tuple(float(value) for value in outcome.values)
@@ -64,7 +74,7 @@ def try_settings(objective: Objective, settings: Settings) -> Tried:
         seconds = time.perf_counter() - began
         failed = Tried(seconds, reason=describe(error), trace=traceback.format_exc())
     if failed is not None:
-        gc.collect()  # what the error was raised with, all that lay on a GPU, hangs in a circle
+        _let_go()  # only now: until here the error's frames hold it
         return failed
     seconds = time.perf_counter() - began
     if not all(map(math.isfinite, values)):
@@ -88,6 +98,34 @@ def describe(error: BaseException) -> str:
     text = str(error).strip()
     first = text.splitlines()[0] if text else ""
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
+
+
+def _let_go() -> None:
+    """Free what is left of a failed trial in cycles, which errors and futures make."""
+    gc.collect()
+    if (cuda := _cuda()) is not None:
+        with suppress(RuntimeError):  # broken, as `_has_lost_its_gpu` will see
+            cuda.empty_cache()
+
+
+def _has_lost_its_gpu() -> bool:
+    """Say whether nothing can be computed on the GPU any more by this process.
+
+    After some errors, such as an illegal access to memory, every call ends in the same error.
+    """
+    cuda = _cuda()
+    try:
+        if cuda is not None:
+            cuda.synchronize()
+    except RuntimeError:
+        return True
+    return False
+
+
+def _cuda() -> Any:
+    """Return `torch.cuda`, if the objective has used it."""
+    torch = sys.modules.get("torch")
+    return torch.cuda if torch is not None and torch.cuda.is_initialized() else None
 
 
 def _incoming() -> Iterator[Any]:
@@ -133,7 +171,7 @@ def _work() -> None:
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no message
 
-    def send(message: Ready | Unusable | Tried) -> None:
+    def send(message: Ready | Unusable | Tried | Broken) -> None:
         out.write(pickle.dumps(message))
         out.flush()
 
@@ -144,7 +182,12 @@ def _work() -> None:
         return
     send(Ready())
     for settings in incoming:
-        send(try_settings(objective, settings))
+        tried = try_settings(objective, settings)
+        if tried.reason is not None and _has_lost_its_gpu():
+            print(tried.trace or tried.reason, file=sys.stderr)
+            send(Broken(tried.reason))
+            return
+        send(tried)
 
 
 if __name__ == "__main__":

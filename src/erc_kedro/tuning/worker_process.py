@@ -11,6 +11,8 @@ from queue import SimpleQueue
 from signal import Signals
 from threading import Thread
 
+from erc_kedro.tuning.worker import Broken
+
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _SECONDS_TO_END = 5.0
 
@@ -59,15 +61,17 @@ class WorkerProcess:
 
     def _read(self, arrived: "SimpleQueue[tuple[WorkerProcess, object]]") -> None:
         assert self.popen.stdout is not None
+        broken: str | None = None
         with self.popen.stdout as stdout, suppress(Exception):  # cut short in a message
-            while True:
-                arrived.put((self, pickle.load(stdout)))
+            while not isinstance(message := pickle.load(stdout), Broken):
+                arrived.put((self, message))
+            broken = message.reason
         try:
             code = self.popen.wait(_SECONDS_TO_END)
         except subprocess.TimeoutExpired:  # whatever it does without its pipe, nobody hears
             self.popen.kill()
             code = self.popen.wait()
-        arrived.put((self, Died(_how(code))))
+        arrived.put((self, Died(broken or _how(code))))
         self.hang_up()
 
 

@@ -10,6 +10,9 @@ from erc_kedro.core.errors import UserError
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
+_SAY_SO = ("out of memory", "not enough memory", "can't allocate memory", "ALLOC_FAILED")
+"""In torch's errors of other types: a GPU's, a processor's, and those of NVIDIA's libraries."""
+
 
 class Batches:
     """Cuts work to batches, smaller ones once the memory does not suffice.
@@ -53,7 +56,5 @@ class Batches:
 
 
 def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Say whether torch found too little memory; an illegal access to it is something else."""
-    said = str(error).lower()
-    phrases = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed")
-    return isinstance(error, torch.OutOfMemoryError) or any(own in said for own in phrases)
+    says = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(words in says for words in _SAY_SO)

@@ -33,11 +33,9 @@ def workplaces(
         return [None] * n, training
     import torch
 
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(
-        str(number) for number in range(torch.cuda.device_count())
-    )
-    # CUDA ends the list where a name is no GPU's
-    gpus = [name.strip() for name in visible.split(",")][: torch.cuda.device_count()]
+    there = torch.cuda.device_count()
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(there)))
+    gpus = [name.strip() for name in visible.split(",")][:there]  # CUDA stops at a wrong name
     if device.index is not None:
         gpus = [gpus[device.index]]
     n = len(gpus) if workers == "auto" else workers
