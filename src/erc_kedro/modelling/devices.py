@@ -29,12 +29,6 @@ def choose_device(device: str, where: str | None = None) -> torch.device:
     return torch.device(device)
 
 
-def give_back_gpu_memory() -> None:
-    """Let go of what torch keeps of freed GPU memory in this process, for others to have."""
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
-
-
 def choose_precision(precision: str, device: torch.device) -> str:
     """Return the precision that "auto" stands for on a device, or the named one.
 
