@@ -341,4 +341,4 @@ def test_a_stop_from_the_keyboard_leaves_no_run_open(project: Project) -> None:
     assert "RUNNING" not in statuses
     [parent] = [run for run in project.runs() if "arm" not in run.data.tags]
     assert parent.info.status == "KILLED"
-    assert "keyboard" in parent.data.tags["error"]
+    assert "stopped by Ctrl-C" in parent.data.tags["error"]

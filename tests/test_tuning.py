@@ -254,7 +254,7 @@ def test_a_study_goes_on_where_it_stopped_and_is_refused_when_it_is_about_someth
     folds = {"meld": {"tuning": {**HERE["tuning"], "seed": 1}}}
     with pytest.raises(UserError, match="seed of the folds: 0 there, 1 here"):
         project.run("tune_meld", folds, **only)
-    monkeypatch.setattr("erc_kedro.modelling.cell_digest.digest_of", lambda files: "other code")
+    monkeypatch.setattr("erc_kedro.modelling.cell_digest.code_digest", lambda *_: "other code")
     with pytest.raises(UserError, match=r"mixing.code: \w+ there, other code here"):
         project.run("tune_meld", {"meld": HERE}, **only)
     other["meld"]["tuning"] = {**HERE["tuning"], "study": "another"}

@@ -96,13 +96,13 @@ class Remembers:
 def test_a_listener_is_told_what_is_in_effect() -> None:
     listener = Remembers()
     telling = ToldInEffect(listener, made(strategy=STRATEGY))
-    assert telling.started(3, {"ratio": 0.512345678, "strategy": "faithful"}) == "its id"
+    assert telling.started(3, {"ratio": 0.512345678, "strategy": "faithful"}) == "its id"  # of .55
     outcome = Outcome((0.5,))
     telling.ended(3, "COMPLETE", outcome, None, 1.5)
     (number, settings), ended = listener.told
     assert number == 3
     assert settings == {
-        "real": True, "extra": "synthetic", "strategy": "faithful", "ratio": 0.15,
+        "real": True, "extra": "synthetic", "strategy": "faithful", "ratio": 0.1397,
         "loss_weight": 0.5, "classifier": "contextual",
     }  # fmt: skip
     assert ended == (3, "COMPLETE", outcome, None, 1.5)

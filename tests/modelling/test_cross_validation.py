@@ -292,6 +292,6 @@ class TestVerdicts:
         judge = Trainer(SYNTHETIC, features, LABELS, ZERO, threads=1)._judge
         drawn = real.drop(columns="seed")
         own = [judge.verdicts(r, settings(steps=8), drawn, 3, None) for r in (recipe, other)]
-        wanted = own[0].assign(coverage=own[1]["coverage"], seed=3)
+        wanted = own[0].assign(coverage=own[1]["coverage"], seed=3, strategy=recipe.strategy)
         pd.testing.assert_frame_equal(found, wanted[list(found)], check_dtype=False)
         assert found["expected"].isna().all()
