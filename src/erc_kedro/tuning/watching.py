@@ -61,6 +61,7 @@ class Watch:
         self._done = len(marks.complete(trials))
         self._best = best_of(trials)
         self._telling = Telling(self._numbers)
+        self._telling.after(self._done, at_once=True)  # what a search that goes on begins with
 
     def is_due(self) -> bool:
         """Say whether it is time for a line."""
