@@ -185,3 +185,22 @@ def test_a_part_of_train_is_named_on_the_screen_in_mlflow_and_in_the_card(
     assert whole is not None
     rows = pd.read_csv(whole / "train_sent_emo.csv")
     assert train["dialogue_id"].nunique() == round(0.5 * rows["Dialogue_ID"].nunique())
+
+
+def test_that_another_run_makes_the_experiment_at_the_same_moment_does_no_harm(
+    new_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    create, missed = MlflowClient.create_experiment, []
+
+    def create_second(self: MlflowClient, name: str, *args: Any, **kwargs: Any) -> str:
+        if name == "erc_kedro" and not missed:
+            missed.append(create(self, name, *args, **kwargs))  # the other run's
+        return create(self, name, *args, **kwargs)
+
+    (new_project.path / "mlflow.db").unlink(missing_ok=True)
+    monkeypatch.setattr(MlflowClient, "create_experiment", create_second)
+    new_project.run("prepare_meld")
+    assert missed
+    assert [run.info.status for run in new_project.runs()] == ["FINISHED"]

@@ -1,6 +1,7 @@
 """The project's configuration as the hooks need it."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import yaml
 from kedro.config import MissingConfigException
 from kedro.framework.context import KedroContext
+from mlflow.exceptions import MlflowException
 from pydantic import BaseModel
 
 from erc_kedro.core.mixing import Recipe
@@ -55,6 +57,20 @@ def with_local_store(config: dict[str, Any], project: Path) -> dict[str, Any]:
         "server": server | {"mlflow_tracking_uri": local},
         "tracking": tracking | {"experiment": experiment},
     }
+
+
+def set_up(tracking: Callable[[], object]) -> None:
+    """Set tracking up; once more if another run made the experiment at the same moment.
+
+    Raises:
+        MlflowException: If it cannot be set up.
+    """
+    try:
+        tracking()
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        tracking()
 
 
 def rendered(context: KedroContext, secrets: Secrets) -> dict[str, str]:

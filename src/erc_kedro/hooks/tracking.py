@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from erc_kedro.core.errors import UserError
 from erc_kedro.core.mixing import Recipe
 from erc_kedro.core.progress import tell
-from erc_kedro.hooks.configuration import plain, rendered, secrets_of, with_local_store
+from erc_kedro.hooks.configuration import plain, rendered, secrets_of, set_up, with_local_store
 from erc_kedro.hooks.namespaces import arm_of, corpus_of
 from erc_kedro.hooks.provenance import how_to_repeat, tuned_command, write_provenance
 from erc_kedro.hooks.records import MODEL_PARTS, record, record_model, shared_parameters
@@ -65,7 +65,7 @@ class ExperimentTracking(MlflowHook):
         loader = context.config_loader
         loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
         loader["mlflow"] = with_local_store(loader["mlflow"], context.project_path)
-        super().after_context_created(context)
+        set_up(lambda: super(ExperimentTracking, self).after_context_created(context))
 
     @hook_impl
     def before_pipeline_run(
