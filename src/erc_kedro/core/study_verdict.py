@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from erc_kedro.core.metrics import HEADLINE
-from erc_kedro.core.wording import SIGNIFICANT, interval, p_text, plain, points
+from erc_kedro.core.wording import SIGNIFICANT, interval, p_text, percent, plain, points
 
 
 def findings(confirmatory: Mapping[str, Any]) -> list[str]:
@@ -55,15 +55,6 @@ def _tested(entry: Mapping[str, Any]) -> str:
         return f"{said}."
     least = 100 * entry["smallest_detectable"]
     return f"{said}; a true difference below about {least:.1f} points would rarely show here."
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction in percent.
-
-    >>> percent(0.25), percent(1.0)
-    ('25 %', '100 %')
-    """
-    return f"{100 * fraction:.3g} %"
 
 
 def explored(

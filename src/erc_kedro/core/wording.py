@@ -72,6 +72,15 @@ def with_spread(mean: float, std: float, n_seeds: int) -> str:
     return f"{mean:.1f} ± {std:.1f}" if n_seeds > 1 else f"{mean:.1f}"
 
 
+def percent(fraction: float) -> str:
+    """Return a fraction in percent.
+
+    >>> percent(0.25), percent(1.0)
+    ('25 %', '100 %')
+    """
+    return f"{100 * fraction:.3g} %"
+
+
 def part_of_train(about: Mapping[str, Any]) -> str:
     """Return which part of train's dialogues a corpus card says there is; "" if all.
 
@@ -79,4 +88,4 @@ def part_of_train(about: Mapping[str, Any]) -> str:
     ('10 %', '')
     """
     fraction = about.get("train_fraction", 1.0)
-    return f"{100 * fraction:.3g} %" if fraction < 1 else ""
+    return percent(fraction) if fraction < 1 else ""

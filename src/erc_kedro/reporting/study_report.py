@@ -7,8 +7,16 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from erc_kedro.core.study_verdict import explored, findings, percent
-from erc_kedro.core.wording import interval, p_text, part_of_train, plain, points, with_spread
+from erc_kedro.core.study_verdict import explored, findings
+from erc_kedro.core.wording import (
+    interval,
+    p_text,
+    part_of_train,
+    percent,
+    plain,
+    points,
+    with_spread,
+)
 from erc_kedro.reporting.images import inline_svg
 from erc_kedro.reporting.report import open_template
 from erc_kedro.reporting.study_figures import FIGURES

@@ -129,10 +129,6 @@ class Processes:
         """Return how many they are, dead ones being replaced."""
         return len(self._devices)
 
-    def pids(self) -> list[int]:
-        """Return the process numbers."""
-        return [process.popen.pid for process in self._processes]
-
     def free(self) -> list[int]:
         """Return those that are ready and have nothing to do."""
         return [p.number for p in self._processes if p.ready and not p.busy]
